@@ -1,0 +1,23 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "mailwarden",
+  products: [
+    .library(name: "Milter", targets: ["Milter"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    // Without its default traits Hummingbird brings neither TLS nor configuration sources along.
+    .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+    .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+  ],
+  targets: [
+    .target(name: "CLibmilter", linkerSettings: [.linkedLibrary("milter")]),
+    .target(name: "Milter", dependencies: ["CLibmilter"]),
+    .target(name: "WardenCore"),
+  ]
+)

@@ -1,0 +1,144 @@
+import CLibmilter
+import Glibc
+import Synchronization
+
+/// Serves a socket to MTAs; each SMTP session gets a `MilterSession` of its own.
+///
+/// libmilter keeps its state in the process, so there is one server a process: `open()`, then `run()` on a thread of its
+/// own, then `stop()` from another. libmilter treats SIGHUP and SIGTERM as orders to stop; a process that wants them
+/// for itself blocks both before it starts any thread and waits for them on its main thread, which the kernel prefers.
+public final class MilterServer: Sendable {
+  /// Called on libmilter's threads: reports a fault and where it happened.
+  public typealias FaultReport = @Sendable (_ fault: any Error, _ stage: Stage?) -> Void
+
+  let name: String
+  public let socket: MilterSocket
+  private let faultPolicy: @Sendable () -> FaultPolicy
+  private let reportFault: FaultReport
+  private let makeSession: @Sendable (inout Negotiation) throws -> any MilterSession
+
+  private let sessions = Atomic<Int>(0)
+  private let faults = Atomic<Int>(0)
+  private let isDraining = Atomic<Bool>(false)
+  private let stopsAsked = Atomic<Bool>(false)
+
+  nonisolated(unsafe) static private(set) var current: MilterServer?
+
+  /// - Parameters:
+  ///   - name: what libmilter and the MTA call the milter in their logs.
+  ///   - faultPolicy: asked at each fault, so that it can change while running.
+  ///   - makeSession: called at negotiation, once a session; settles what the session asks of the MTA.
+  public init(
+    name: String, socket: MilterSocket, faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
+    reportFault: @escaping FaultReport = { _, _ in },
+    makeSession: @escaping @Sendable (inout Negotiation) throws -> any MilterSession
+  ) {
+    self.name = name
+    self.socket = socket
+    self.faultPolicy = faultPolicy
+    self.reportFault = reportFault
+    self.makeSession = makeSession
+  }
+
+  /// SMTP sessions that are open now.
+  public var openSessions: Int { sessions.load(ordering: .relaxed) }
+  /// Faults since the start.
+  public var faultCount: Int { faults.load(ordering: .relaxed) }
+
+  /// Opens the socket, replacing one that a dead process left. MTAs can connect from here on; they are served by `run`.
+  public func open() throws {
+    precondition(Self.current == nil, "libmilter serves one milter a process")
+    try socket.claim()
+    Self.current = self
+    // libmilter keeps the name.
+    guard smfi_register(milterDescription(name: strdup(name))) == MI_SUCCESS else {
+      throw MilterFault.refused("register the milter \(name)")
+    }
+    guard socket.text.withCString({ smfi_setconn(UnsafeMutablePointer(mutating: $0)) }) == MI_SUCCESS else {
+      throw MilterFault.refused("use the socket \(socket)")
+    }
+    // 0: with 1 libmilter removes any socket file, also one that a living process listens on.
+    guard smfi_opensocket(0) == MI_SUCCESS else {
+      throw MilterFault.refused("listen on \(socket)\(socket.holder.map { "; \($0) holds it" } ?? ": is it in use, or its folder missing?")")
+    }
+  }
+
+  /// Serves sessions until `stop()`; blocks the calling thread.
+  public func run() throws {
+    let status = smfi_main()
+    if status != MI_SUCCESS || !stopsAsked.load(ordering: .relaxed) {
+      throw MilterFault.refused("go on serving \(socket) (smfi_main returned \(status))")
+    }
+  }
+
+  /// Takes no new sessions: the MTA's default action (`milter_default_action`, `F=`) stands for us in those.
+  public func drain() { isDraining.store(true, ordering: .relaxed) }
+
+  /// Ends `run()`. Sessions that are still open are cut off without `abort` and `close`; see `drain()`.
+  /// Blocks for as long as libmilter needs, so never call it from a callback.
+  public func stop() {
+    stopsAsked.store(true, ordering: .relaxed)
+    smfi_stop()
+    // The listener looks for the stop only every 5 s, or when somebody connects.
+    socket.knock()
+  }
+
+  // MARK: for the callbacks
+
+  func negotiate(
+    _ context: OpaquePointer, offeredActions: UInt, offeredSteps: UInt, _ actions: inout UInt, _ steps: inout UInt
+  ) -> sfsistat {
+    guard !isDraining.load(ordering: .relaxed) else { return SMFIS_REJECT }
+    var negotiation = Negotiation(offeredActions: .init(rawValue: offeredActions))
+    do {
+      let session = try makeSession(&negotiation)
+      for (stage, macros) in negotiation.macros {
+        guard let macroStage = stage.macroStage, !macros.isEmpty else { continue }
+        let list = macros.map(\.description).joined(separator: " ")
+        let set = list.withCString { smfi_setsymlist(context, macroStage, UnsafeMutablePointer(mutating: $0)) }
+        if set != MI_SUCCESS { throw MilterFault.refused("ask for the macros \(list)") }
+      }
+      // An MTA that opens a second session on one connection (SMFIC_QUIT_NC) negotiates anew.
+      if SessionBox.detach(from: context) == nil { sessions.add(1, ordering: .relaxed) }
+      SessionBox(session, withoutReply: negotiation.withoutReply).attach(to: context)
+    } catch {
+      report(error, at: nil)
+      if faultPolicy() == .tempfail { return SMFIS_REJECT }
+      negotiation.stages = []
+    }
+    let wantsMacros: UInt = negotiation.macros.isEmpty ? 0 : UInt(SMFIF_SETSYMLIST)
+    actions = (negotiation.actions.rawValue | wantsMacros) & offeredActions
+    steps = negotiation.protocolBits(offered: offeredSteps)
+    return SMFIS_CONTINUE
+  }
+
+  func close(_ context: OpaquePointer) {
+    guard let box = SessionBox.detach(from: context) else { return }
+    sessions.subtract(1, ordering: .relaxed)
+    do {
+      try box.session.close(Context(pointer: context))
+    } catch {
+      report(error, at: .close)
+    }
+  }
+
+  /// The one place where a fault of the milter's becomes an answer.
+  func answer(toFault fault: any Error, at stage: Stage) -> Answer {
+    report(fault, at: stage)
+    switch stage {
+    case .connect, .mail, .recipient, .endOfMessage:
+      return faultPolicy() == .tempfail ? .refuse(Self.faultReply) : .continue
+    // At DATA a refusal can hang the client; elsewhere there is nothing to refuse. A later stage decides.
+    case .helo, .data, .header, .endOfHeaders, .body, .abort, .close, .unknown:
+      return .continue
+    }
+  }
+
+  func report(_ fault: any Error, at stage: Stage?) {
+    faults.add(1, ordering: .relaxed)
+    reportFault(fault, stage)
+  }
+
+  private static let faultReply = try! SMTPReply(
+    code: 451, enhancedCode: "4.3.0", lines: ["A mail filter failed; try again later"])
+}

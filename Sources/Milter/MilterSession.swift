@@ -1,0 +1,42 @@
+/// One SMTP session, from connect to close. It owns whatever state it needs.
+///
+/// libmilter calls one method at a time, but on changing threads: no thread-locals. A method that throws is a fault of
+/// the milter's own; `MilterServer`'s fault policy answers for it and the session goes on.
+/// Methods for stages that were not negotiated are never called; each has a default that goes on.
+public protocol MilterSession: AnyObject {
+  /// - Parameters:
+  ///   - host: the client's name; `[192.0.2.7]` or `unknown` where it has none.
+  ///   - address: nothing where the MTA knows none (the client was gone already, or mail is local).
+  func connect(host: String, address: PeerAddress?, _ context: Context) throws -> Answer
+  func helo(_ name: String, _ context: Context) throws -> Answer
+  func mail(_ sender: EnvelopeArguments, _ context: Context) throws -> Answer
+  func recipient(_ recipient: EnvelopeArguments, _ context: Context) throws -> Answer
+  func data(_ context: Context) throws -> Answer
+  func header(_ name: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>, _ context: Context) throws -> Answer
+  func endOfHeaders(_ context: Context) throws -> Answer
+  func body(_ chunk: UnsafeRawBufferPointer, _ context: Context) throws -> Answer
+  func endOfMessage(_ context: Context) throws -> Answer
+  /// The transaction is over without a message: RSET, a second EHLO, QUIT or a lost connection.
+  func abort(_ context: Context) throws
+  /// The session is over; the last call, exactly once. Must not block: libmilter can hold its pool's lock.
+  func close(_ context: Context) throws
+  /// - Parameter command: Postfix gives the verb alone, Sendmail the whole line.
+  func unknown(_ command: String, _ context: Context) throws -> Answer
+}
+
+extension MilterSession {
+  public func connect(host: String, address: PeerAddress?, _ context: Context) throws -> Answer { .continue }
+  public func helo(_ name: String, _ context: Context) throws -> Answer { .continue }
+  public func mail(_ sender: EnvelopeArguments, _ context: Context) throws -> Answer { .continue }
+  public func recipient(_ recipient: EnvelopeArguments, _ context: Context) throws -> Answer { .continue }
+  public func data(_ context: Context) throws -> Answer { .continue }
+  public func header(_ name: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>, _ context: Context) throws -> Answer {
+    .continue
+  }
+  public func endOfHeaders(_ context: Context) throws -> Answer { .continue }
+  public func body(_ chunk: UnsafeRawBufferPointer, _ context: Context) throws -> Answer { .continue }
+  public func endOfMessage(_ context: Context) throws -> Answer { .continue }
+  public func abort(_ context: Context) throws {}
+  public func close(_ context: Context) throws {}
+  public func unknown(_ command: String, _ context: Context) throws -> Answer { .continue }
+}

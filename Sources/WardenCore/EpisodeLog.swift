@@ -1,0 +1,37 @@
+/// Which rules are tripped on which keys: an episode lasts from the first trip until the rule has been quiet.
+struct EpisodeLog: Sendable {
+  private struct Episode: Hashable {
+    let rule: String
+    let key: Key
+  }
+
+  /// When each falls quiet, if nothing more happens.
+  private var quietAt: [Episode: Timestamp] = [:]
+  /// Episodes that had no room, and so told nobody.
+  private(set) var dropped = 0
+  let capacity: Int
+
+  init(capacity: Int) { self.capacity = capacity }
+
+  /// Notes a trip.
+  /// - Returns: whether it opens an episode.
+  mutating func trip(rule: String, key: Key, at now: Timestamp, quiet: TimeSpan) -> Bool {
+    let episode = Episode(rule: rule, key: key)
+    if let until = quietAt[episode] {
+      quietAt[episode] = now + quiet
+      return until <= now
+    }
+    if quietAt.count >= capacity { quietAt = quietAt.filter { $0.value > now } }
+    guard quietAt.count < capacity else {
+      dropped += 1
+      return false
+    }
+    quietAt[episode] = now + quiet
+    return true
+  }
+
+  mutating func end(key: Key) {
+    guard quietAt.contains(where: { $0.key.key == key }) else { return }
+    quietAt = quietAt.filter { $0.key.key != key }
+  }
+}

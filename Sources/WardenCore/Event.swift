@@ -1,0 +1,139 @@
+/// The points of a session that the engine hears of.
+public enum Step: UInt8, Sendable, CaseIterable {
+  case connect, mail, recipient, endOfMessage
+  /// A recipient that the MTA itself refuses; nothing is left to decide.
+  case refusedRecipient
+  /// An unknown command; nothing is decided there.
+  case command
+  /// The connection ended; nothing is decided there.
+  case close
+
+  /// Whether a refusal can be given here. Never at DATA: the client can hang for the MTA's whole milter time-out.
+  var canRefuse: Bool {
+    switch self {
+    case .connect, .mail, .recipient, .endOfMessage: true
+    case .refusedRecipient, .command, .close: false
+    }
+  }
+
+  public var name: String {
+    switch self {
+    case .connect: "connect"
+    case .mail: "mail"
+    case .recipient: "recipient"
+    case .endOfMessage: "end-of-message"
+    case .refusedRecipient: "refused-recipient"
+    case .command: "command"
+    case .close: "close"
+    }
+  }
+}
+
+/// Who an event is about, as far as it is known by then.
+public struct Subject: Sendable, Equatable {
+  /// The client's address; for exemptions even where `ip` is not counted.
+  public var address: IPAddress?
+  /// Nothing for mail of this machine's own programs: nobody may be penalised for those by address.
+  public var ip: IPAddress?
+  public var network: Network?
+  /// In its one form, see `LocalRealms`.
+  public var user: String?
+  /// In its one form, see `Mailbox`; empty for the null sender.
+  public var sender: String?
+  public var senderDomain: String?
+
+  public init() {}
+
+  func part(_ kind: KeyKind) -> KeyPart? {
+    switch kind {
+    case .user: user.map(KeyPart.user)
+    case .ip: ip.map(KeyPart.ip)
+    case .network: network.map(KeyPart.network)
+    case .sender: sender.map(KeyPart.sender)
+    case .senderDomain: senderDomain.map(KeyPart.senderDomain)
+    case .server: .server
+    }
+  }
+
+  func key(_ shape: KeyShape) -> Key? {
+    guard let first = part(shape.first) else { return nil }
+    guard let kind = shape.second else { return Key(first) }
+    guard let second = part(kind) else { return nil }
+    return Key(first, second)
+  }
+}
+
+/// One thing that happened in a session, or is asked for.
+public struct Event: Sendable {
+  public var at: Timestamp
+  public var step: Step
+  public var subject: Subject
+  /// Has happened: counts in any case.
+  public var happened: Tally
+  /// Is asked for: at MAIL only looked at, at the end of the message counted if it may pass.
+  public var wants: Tally
+  /// The MTA's queue id, where it has one by now.
+  public var queueID: String?
+  /// The MTA's own name, told once a session.
+  public var host: String?
+
+  public init(
+    at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
+    queueID: String? = nil, host: String? = nil
+  ) {
+    self.at = at
+    self.step = step
+    self.subject = subject
+    self.happened = happened
+    self.wants = wants
+    self.queueID = queueID
+    self.host = host
+  }
+}
+
+/// What the engine says to an event.
+public struct Decision: Sendable {
+  public enum Verdict: Sendable {
+    case goOn
+    /// The whole connection is exempt from everything: nothing more needs to be asked.
+    case exempt
+    case refuse(Refusal)
+  }
+
+  public var verdict: Verdict
+  /// What somebody should hear of, oldest first.
+  public var notices: [Notice]
+
+  public init(verdict: Verdict = .goOn, notices: [Notice] = []) {
+    self.verdict = verdict
+    self.notices = notices
+  }
+}
+
+public struct Refusal: Sendable, Equatable {
+  public let code: ReplyCode
+  public let text: String
+  public let reason: Reason
+  /// Whether a penalty refused, rather than a limit.
+  public let isPenalty: Bool
+}
+
+/// Something for the log and for alerts; made by the engine, acted on elsewhere.
+public struct Notice: Sendable, Equatable {
+  public enum Kind: String, Sendable {
+    /// A rule with `alert` tripped: the first time in this episode.
+    case alert
+    /// A rule in observe mode tripped: the first time in this episode.
+    case observed
+    /// A key went into the penalty box.
+    case blocked
+    /// Mail or a connection was refused.
+    case refused
+  }
+  public let kind: Kind
+  public let reason: Reason
+  public let step: Step
+  public let subject: Subject
+  public let queueID: String?
+  public let at: Timestamp
+}

@@ -1,0 +1,152 @@
+/// What a count or a penalty can be kept for.
+public enum KeyKind: UInt8, CaseIterable, Sendable, Hashable {
+  case user, ip, network, sender, senderDomain, server
+
+  /// As the policy file and the command line write it.
+  public var name: String {
+    switch self {
+    case .user: "user"
+    case .ip: "ip"
+    case .network: "network"
+    case .sender: "sender"
+    case .senderDomain: "sender-domain"
+    case .server: "server"
+    }
+  }
+
+  public init?(name: some StringProtocol) {
+    guard let kind = Self.allCases.first(where: { $0.name == name }) else { return nil }
+    self = kind
+  }
+}
+
+/// The kinds of a key: one, or a pair.
+public struct KeyShape: Hashable, Sendable, CustomStringConvertible {
+  public let first: KeyKind
+  public let second: KeyKind?
+  public init(_ first: KeyKind, _ second: KeyKind? = nil) {
+    self.first = first
+    self.second = second
+  }
+  public var kinds: [KeyKind] { second.map { [first, $0] } ?? [first] }
+  public var description: String { kinds.map(\.name).joined(separator: ", ") }
+  /// Whether the key is known as soon as a client connects.
+  public var isKnownAtConnect: Bool { kinds.allSatisfy { $0 == .ip || $0 == .network || $0 == .server } }
+}
+
+/// One key's value.
+public enum KeyPart: Hashable, Sendable {
+  case user(String)
+  case ip(IPAddress)
+  case network(Network)
+  case sender(String)
+  case senderDomain(String)
+  case server
+
+  public var kind: KeyKind {
+    switch self {
+    case .user: .user
+    case .ip: .ip
+    case .network: .network
+    case .sender: .sender
+    case .senderDomain: .senderDomain
+    case .server: .server
+    }
+  }
+
+  /// The value without its kind; empty for the server.
+  public var value: String {
+    switch self {
+    case .user(let text), .sender(let text), .senderDomain(let text): text
+    case .ip(let address): address.description
+    case .network(let network): network.description
+    case .server: ""
+    }
+  }
+}
+
+/// Whose count it is: `user:alice`, `ip:192.0.2.7`, `network:2001:db8::/64`, `server`, or a pair `user:alice,ip:192.0.2.7`.
+public struct Key: Hashable, Sendable {
+  public let first: KeyPart
+  public let second: KeyPart?
+
+  public init(_ first: KeyPart, _ second: KeyPart? = nil) {
+    self.first = first
+    self.second = second
+  }
+
+  public var shape: KeyShape { KeyShape(first.kind, second?.kind) }
+  public var parts: [KeyPart] { second.map { [first, $0] } ?? [first] }
+
+  /// For a sentence: `user alice`, `user alice, ip 192.0.2.7`.
+  public var phrase: String {
+    parts.map { $0 == .server ? "server" : "\($0.kind.name) \($0.value)" }.joined(separator: ", ")
+  }
+}
+
+extension Key: CustomStringConvertible {
+  public var description: String {
+    parts.map { $0 == .server ? "server" : "\($0.kind.name):\($0.value)" }.joined(separator: ",")
+  }
+
+  public enum Problem: Error, Equatable, CustomStringConvertible {
+    case kind(String)
+    case value(kind: KeyKind, text: String)
+    case form(String)
+
+    public var description: String {
+      switch self {
+      case .kind(let text): "unknown kind of key \"\(text)\"\(Suggestion.phrase(for: text, among: KeyKind.allCases.map(\.name)))"
+      case .value(let kind, let text): "\"\(text)\" is not a value for \(kind.name)"
+      case .form(let text):
+        "\"\(text)\" is not a key; write user:alice@example.org, ip:192.0.2.7, network:2001:db8::/64 or server"
+      }
+    }
+  }
+
+  /// Reads what `description` writes. Logins are brought to their one form by `realms`.
+  public init(_ text: String, realms: LocalRealms) throws(Problem) {
+    // A comma parts a pair only before another kind: addresses may hold commas.
+    if let comma = text.indices.first(where: { index in
+      text[index] == "," && KeyKind.allCases.contains { text[text.index(after: index)...].hasPrefix($0.name) }
+    }) {
+      let (first, second) = (text[..<comma], text[text.index(after: comma)...])
+      self.init(try Self.part(String(first), realms), try Self.part(String(second), realms))
+    } else {
+      self.init(try Self.part(text, realms))
+    }
+  }
+
+  private static func part(_ text: String, _ realms: LocalRealms) throws(Problem) -> KeyPart {
+    if text == KeyKind.server.name { return .server }
+    guard let colon = text.firstIndex(of: ":") else { throw .form(text) }
+    guard let kind = KeyKind(name: text[..<colon]) else { throw .kind(String(text[..<colon])) }
+    let value = String(text[text.index(after: colon)...])
+    guard !value.isEmpty || kind == .sender else { throw .value(kind: kind, text: value) }
+    switch kind {
+    case .user: return .user(Bounded.text(realms.user(login: value)))
+    case .sender: return .sender(Bounded.text(Mailbox.normalized(value)))
+    case .senderDomain: return .senderDomain(Bounded.text(value.lowercased()))
+    case .ip:
+      guard let address = IPAddress(value) else { throw .value(kind: kind, text: value) }
+      return .ip(address)
+    case .network:
+      guard value.contains("/"), let network = Network(value) else { throw .value(kind: kind, text: value) }
+      return .network(network)
+    case .server: throw .form(text)
+    }
+  }
+}
+
+/// Client text as a key: bounded in length without merging what differs only beyond the bound.
+enum Bounded {
+  /// RFC 5321 allows an address 254 bytes; what is longer is no honest address.
+  static let bytes = 256
+
+  static func text(_ text: String) -> String {
+    guard text.utf8.count > bytes else { return text }
+    // FNV-1a, for its fixed value across restarts; a collision would only merge two over-long names.
+    let hash = text.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+    return String(text.prefix(64)) + "…#" + String(hash, radix: 16)
+  }
+}

@@ -1,0 +1,92 @@
+/// Why something was refused, or would have been: the one value that the SMTP reply, the log, the alert, the API and
+/// `explain` print.
+public struct Reason: Sendable, Hashable {
+  public enum Cause: Sendable, Hashable {
+    /// `count` includes what was asked for and refused.
+    case over(signal: Signal, count: Int, limit: Int, window: TimeSpan)
+    /// An administrator's block, with the words given.
+    case administrator(note: String)
+  }
+
+  /// The name in the `rule` field of an administrator's penalty; no rule can have it.
+  public static let administrator = "administrator"
+
+  /// The rule's name, or `administrator`.
+  public let rule: String
+  public let key: Key
+  public let cause: Cause
+  /// When it ends, if nothing more is asked for: a limit's room, or a penalty's end.
+  public let until: Timestamp
+
+  public init(rule: String, key: Key, cause: Cause, until: Timestamp) {
+    self.rule = rule
+    self.key = key
+    self.cause = cause
+    self.until = until
+  }
+
+  /// `user alice: 26 messages in 2h (limit 25)`.
+  public var sentence: String {
+    switch cause {
+    case .over(let signal, let count, let limit, let window):
+      "\(key.phrase): \(count) \(signal.phrase) in \(window) (limit \(limit))"
+    case .administrator(let note):
+      "\(key.phrase): blocked by the administrator\(note.isEmpty ? "" : " (\(note))")"
+    }
+  }
+
+  /// The text of an SMTP reply: the rule's own, else the sentence and when to try again.
+  public func text(_ template: ReplyTemplate?, now: Timestamp) -> String {
+    guard let template else { return "\(sentence); try again in \((until - now).rounded)" }
+    return template.pieces.map { piece in
+      switch piece {
+      case .text(let text): text
+      case .field(let field): value(of: field, now: now)
+      }
+    }.joined()
+  }
+
+  private func value(of field: ReplyTemplate.Field, now: Timestamp) -> String {
+    switch field {
+    case .key: return key.phrase
+    case .rule: return rule
+    case .retry: return (until - now).rounded.description
+    case .until: return until.rfc3339
+    case .part(let kind): return key.parts.first { $0.kind == kind }?.value ?? ""
+    case .signal, .count, .limit, .window:
+      guard case .over(let signal, let count, let limit, let window) = cause else { return "" }
+      switch field {
+      case .signal: return signal.phrase
+      case .count: return String(count)
+      case .limit: return String(limit)
+      default: return window.description
+      }
+    }
+  }
+}
+
+extension Signal {
+  /// For a sentence: `broken connections`.
+  public var phrase: String { name.replacing("-", with: " ") }
+}
+
+extension Timestamp {
+  /// `2026-11-24T10:14:05Z`. Proleptic Gregorian, from days since the epoch (H. Hinnant, "chrono-compatible low-level
+  /// date algorithms", civil_from_days), because the core has no calendar and no time zone.
+  public var rfc3339: String {
+    let seconds = microseconds >= 0 ? microseconds / 1_000_000 : (microseconds - 999_999) / 1_000_000
+    let days = (seconds >= 0 ? seconds : seconds - 86_399) / 86_400
+    let ofDay = seconds - days * 86_400
+    let shifted = days + 719_468
+    let era = (shifted >= 0 ? shifted : shifted - 146_096) / 146_097
+    let ofEra = shifted - era * 146_097
+    let yearOfEra = (ofEra - ofEra / 1_460 + ofEra / 36_524 - ofEra / 146_096) / 365
+    let ofYear = ofEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+    let monthFromMarch = (5 * ofYear + 2) / 153
+    let day = ofYear - (153 * monthFromMarch + 2) / 5 + 1
+    let month = monthFromMarch < 10 ? monthFromMarch + 3 : monthFromMarch - 9
+    let year = yearOfEra + era * 400 + (month <= 2 ? 1 : 0)
+    func two(_ number: Int) -> String { number < 10 ? "0\(number)" : "\(number)" }
+    return "\(year)-\(two(month))-\(two(day))T\(two(ofDay / 3600)):\(two(ofDay / 60 % 60)):\(two(ofDay % 60))Z"
+  }
+}

@@ -1,0 +1,208 @@
+/// One SMTP session as the MTA shows it: turns what comes in into events with the right counts.
+///
+/// Holds what belongs to the connection and to the transaction in hand, and nothing else; a fresh transaction begins at
+/// MAIL, an aborted one vanishes. Pure: the caller brings the time and carries the events to the engine.
+public struct SMTPSession: Sendable {
+  /// What the session takes from the policy when it begins, and keeps to its end.
+  public struct Setup: Sendable {
+    public var realms: LocalRealms
+    public var networkPrefix: NetworkPrefix
+    public var needs: Needs
+
+    public init(realms: LocalRealms = LocalRealms(), networkPrefix: NetworkPrefix = NetworkPrefix(), needs: Needs = []) {
+      self.realms = realms
+      self.networkPrefix = networkPrefix
+      self.needs = needs
+    }
+  }
+
+  /// What the MTA makes of a recipient.
+  public enum RecipientFate: Sendable, Equatable {
+    case accepted
+    /// Refused by the MTA: its enhanced code and its text, as libmilter's `{rcpt_host}` and `{rcpt_addr}` have them.
+    case refused(enhancedCode: String, text: String)
+  }
+
+  /// A stage came without the one that must precede it.
+  public struct OutOfOrder: Error, CustomStringConvertible {
+    public let description: String
+  }
+
+  private enum Watch { case notConnected, watching, notWatched }
+
+  private struct Transaction: Sendable {
+    var recipients = 0
+    var bytes = 0
+    var isMismatch: Bool
+    var hasData = false
+    /// Refused recipients that were shown, and Sendmail's own count of all of them.
+    var shownRefusals = 0
+    var countedRefusals = 0
+  }
+
+  private var setup: Setup
+  private var watch = Watch.notConnected
+  private var subject = Subject()
+  private var hadMail = false
+  private var hasLoggedIn = false
+  private var transaction: Transaction?
+  private var cutOff = false
+
+  public init(_ setup: Setup) { self.setup = setup }
+
+  // MARK: - What the MTA shows
+
+  /// - Parameters:
+  ///   - address: nothing where the MTA knows none.
+  ///   - port: 0 for mail that the MTA takes from its own machine's programs.
+  ///   - host: the MTA's own name.
+  public mutating func connect(at: Timestamp, address: IPAddress?, port: Int, host: String?) -> Event {
+    watch = .watching
+    subject = Subject()
+    subject.address = address
+    if let address, port != 0 {
+      subject.ip = address
+      subject.network = setup.networkPrefix.network(of: address)
+    }
+    if let host { setup.realms.learn(host: host) }
+    return Event(at: at, step: .connect, subject: subject, happened: [.connections: 1], host: host)
+  }
+
+  /// - Parameters:
+  ///   - sender: the path as typed.
+  ///   - login: the authenticated name as the MTA gives it; nothing without AUTH.
+  public mutating func mail(at: Timestamp, sender: String, login: String?, queueID: String?) throws -> Event {
+    guard watch == .watching else { throw OutOfOrder(description: "MAIL came without CONNECT") }
+    hadMail = true
+    cutOff = false
+    let sender = Mailbox.normalized(sender)
+    subject.sender = Bounded.text(sender)
+    subject.senderDomain = Mailbox.domain(of: sender).map(Bounded.text)
+    var happened = Tally()
+    if let login, !login.isEmpty {
+      let user = setup.realms.user(login: login)
+      subject.user = Bounded.text(user)
+      transaction = Transaction(isMismatch: !Mailbox.belongs(sender: sender, to: user))
+      if !hasLoggedIn { happened[.logins] = 1 }
+      hasLoggedIn = true
+    } else {
+      subject.user = nil
+      transaction = Transaction(isMismatch: false)
+    }
+    return Event(
+      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(messages: 1, recipients: 1),
+      queueID: queueID)
+  }
+
+  /// - Parameter refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
+  /// - Returns: nothing where nothing has to be counted or decided yet.
+  public mutating func recipient(at: Timestamp, _ fate: RecipientFate, refusals: Int?, queueID: String?) throws -> Event? {
+    guard transaction != nil else { throw OutOfOrder(description: "RCPT came without MAIL") }
+    switch fate {
+    case .accepted:
+      transaction!.recipients += 1
+      var happened = Tally()
+      note(refusals: refusals, in: &happened)
+      guard setup.needs.contains(.answersAtRecipient) || !happened.isEmpty else { return nil }
+      return Event(at: at, step: .recipient, subject: subject, happened: happened, queueID: queueID)
+    case .refused(let enhancedCode, let text):
+      transaction!.shownRefusals += 1
+      var happened = Tally()
+      // A refusal for now (greylisting, a full disk) says nothing about the recipient.
+      if !enhancedCode.hasPrefix("4") {
+        happened[.badRecipients] = 1
+        if let cause = Self.cause(enhancedCode: enhancedCode, text: text) { happened[cause] = 1 }
+      }
+      note(refusals: refusals, in: &happened)
+      guard !happened.isEmpty else { return nil }
+      return Event(at: at, step: .refusedRecipient, subject: subject, happened: happened, queueID: queueID)
+    }
+  }
+
+  public mutating func data() { transaction?.hasData = true }
+
+  /// Part of the message's header or body, in bytes.
+  public mutating func content(bytes: Int) { transaction?.bytes += bytes }
+
+  public mutating func endOfMessage(at: Timestamp, refusals: Int?, queueID: String?) throws -> Event {
+    guard let ending = transaction else { throw OutOfOrder(description: "the end of a message came without MAIL") }
+    var happened = Tally()
+    note(refusals: refusals, in: &happened)
+    let wants = wanted(messages: 1, recipients: ending.recipients)
+    transaction = nil
+    return Event(
+      at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants, queueID: queueID)
+  }
+
+  /// The transaction is given up. Can come without one.
+  public mutating func abort() {
+    cutOff = transaction?.hasData ?? false
+    transaction = nil
+  }
+
+  public func badCommand(at: Timestamp) -> Event? {
+    guard watch == .watching else { return nil }
+    return Event(at: at, step: .command, subject: subject, happened: [.badCommands: 1])
+  }
+
+  /// The connection ended. Can come without CONNECT.
+  /// - Returns: nothing for a session that is not counted.
+  public mutating func close(at: Timestamp) -> Event? {
+    guard watch == .watching else { return nil }
+    watch = .notWatched
+    var happened = Tally()
+    // Port 0 and a missing address are this machine's own programs: they never probe us.
+    if !hadMail, subject.ip != nil { happened[.brokenConnections] = 1 }
+    // Only a connection that ends right after was cut off; a filter before us that refuses the message also makes the
+    // MTA abort after DATA, but then the session goes on.
+    if cutOff { happened[.cutOffMessages] = 1 }
+    return Event(at: at, step: .close, subject: subject, happened: happened)
+  }
+
+  // MARK: - What was decided
+
+  /// Takes note of the decision that was given to the MTA, which calls nothing more about what was refused.
+  public mutating func settle(_ decision: Decision, at step: Step) {
+    switch (decision.verdict, step) {
+    case (.exempt, .connect): watch = .notWatched
+    // Turned away by us, so not broken by the client.
+    case (.refuse, .connect): watch = .notWatched
+    case (.refuse, .mail): transaction = nil
+    // The MTA takes the refused recipient off the message.
+    case (.refuse, .recipient): transaction?.recipients -= 1
+    default: break
+    }
+  }
+
+  // MARK: -
+
+  private func wanted(messages: Int, recipients: Int) -> Tally {
+    var wants = Tally()
+    wants[.messages] = messages
+    wants[.recipients] = recipients
+    wants[.bytes] = transaction?.bytes ?? 0
+    if transaction?.isMismatch ?? false { wants[.senderMismatch] = 1 }
+    return wants
+  }
+
+  /// Sendmail shows no recipient that its rulesets (relaying, access_db) refuse; only its count grows.
+  private mutating func note(refusals: Int?, in happened: inout Tally) {
+    guard let refusals, transaction != nil else { return }
+    transaction!.countedRefusals = max(transaction!.countedRefusals, refusals)
+    let hidden = transaction!.countedRefusals - transaction!.shownRefusals
+    guard hidden > 0 else { return }
+    // What is counted now counts as shown, so that it counts once.
+    transaction!.shownRefusals += hidden
+    happened[.badRecipients] += hidden
+    happened[.relayAttempts] += hidden
+  }
+
+  /// The cause, where the MTA's words tell it. Postfix drops the first word of the text when no address stands there,
+  /// and may append what the client said, so only the beginning counts.
+  static func cause(enhancedCode: String, text: String) -> Signal? {
+    if enhancedCode == "5.1.1" || enhancedCode == "5.1.10" { return .unknownRecipients }
+    if text.hasPrefix("Relay access denied") { return .relayAttempts }
+    if text.hasPrefix("unavailable; Client host ["), text.contains("] blocked using ") { return .dnsblRejections }
+    return nil
+  }
+}

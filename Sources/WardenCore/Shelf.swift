@@ -1,0 +1,143 @@
+/// The counters of one shape of key, and the rules that read them.
+///
+/// A meter is a signal in a window. Rules that count the same share it, so an alert at 25 in 2 hours and a refusal at 50
+/// cost one counter; and a rule that gets another limit at a reload finds its counts as they were.
+struct Shelf: Sendable {
+  struct Meter: Hashable, Sendable {
+    let signal: Signal
+    let window: TimeSpan
+  }
+
+  struct MeteredRule: Sendable {
+    let rule: Rule
+    /// For each limit its meter's place.
+    let meters: [Int]
+    /// How long the rule must not trip on a key before the next trip opens a new episode.
+    let quiet: TimeSpan
+  }
+
+  let shape: KeyShape
+  private(set) var meters: [Meter] = []
+  private(set) var rules: [MeteredRule] = []
+  /// Bit n: a meter counts signal n.
+  private(set) var signals: UInt32 = 0
+  /// Whether a rule here may refuse without a penalty.
+  private(set) var canRefuse = false
+  /// How long an idle key still counts.
+  private var keep = TimeSpan.seconds(0)
+  private(set) var table: KeyTable
+
+  init(shape: KeyShape, capacity: Int) {
+    self.shape = shape
+    table = KeyTable(capacity: capacity)
+  }
+
+  /// Takes over the rules; counters of meters that stay keep their counts.
+  mutating func install(_ rules: [Rule]) {
+    let old = meters
+    meters = []
+    for rule in rules {
+      for limit in rule.limits {
+        let meter = Meter(signal: rule.count, window: limit.window)
+        if !meters.contains(meter) { meters.append(meter) }
+      }
+    }
+    self.rules = rules.map { rule in
+      MeteredRule(
+        rule: rule,
+        meters: rule.limits.map { limit in
+          meters.firstIndex(of: Meter(signal: rule.count, window: limit.window))!
+        }, quiet: rule.limits.map(\.window).max()!)
+    }
+    signals = meters.reduce(0) { $0 | (1 << UInt32($1.signal.rawValue)) }
+    canRefuse = rules.contains { $0.refuses || $0.blocks }
+    // An event stays counted for one slot longer than the window.
+    let longest = meters.map(\.window.microseconds).max() ?? 0
+    keep = TimeSpan(microseconds: longest + longest / WindowCounter.slotsPerWindow + 1)
+    if old != meters {
+      let places = meters.map { old.firstIndex(of: $0) }
+      table.relayout { counters in places.map { $0.map { counters[$0] } ?? WindowCounter() } }
+    }
+  }
+
+  func counts(_ tally: Tally) -> Bool { signals & tally.mask != 0 }
+
+  /// Counts the tally for the key.
+  /// - Returns: the key's place.
+  mutating func add(_ tally: Tally, to key: Key, at now: Timestamp) -> Int {
+    let place = table.place(for: key, counters: meters.count, now: now, keep: keep)
+    for (index, meter) in meters.enumerated() where tally.has(meter.signal) {
+      table[place].counters[index].add(tally[meter.signal], at: now, window: meter.window)
+    }
+    return place
+  }
+
+  /// Whether the rule is over a limit with `adding` more; of several limits the one that holds longest.
+  /// - Parameter place: the key's place; nothing for a key that was never counted.
+  mutating func over(_ metered: MeteredRule, key: Key, place: Int?, adding: Int, at now: Timestamp) -> Reason? {
+    var worst: Reason?
+    for (limit, meter) in zip(metered.rule.limits, metered.meters) {
+      let have = place.map { table[$0].counters[meter].count(at: now, window: limit.window) } ?? 0
+      let (count, overflow) = have.addingReportingOverflow(adding)
+      guard overflow || count > limit.count else { continue }
+      var until = now + limit.window
+      if adding <= limit.count, let place {
+        until = table[place].counters[meter].time(untilAtMost: limit.count - adding, window: limit.window, now: now)
+      }
+      if let block = metered.rule.then.block { until = max(until, now + block) }
+      if worst == nil || until > worst!.until {
+        worst = Reason(
+          rule: metered.rule.name, key: key,
+          cause: .over(
+            signal: metered.rule.count, count: overflow ? .max : count, limit: limit.count, window: limit.window),
+          until: until)
+      }
+    }
+    return worst
+  }
+
+  mutating func forget(_ key: Key) { table.remove(key) }
+
+  /// Each limit's count of the key, whatever the rule's mode.
+  mutating func standings(of key: Key, at now: Timestamp) -> [Standing] {
+    let place = table.find(key)
+    return rules.flatMap { metered in
+      zip(metered.rule.limits, metered.meters).map { limit, meter in
+        let count = place.map { table[$0].counters[meter].count(at: now, window: limit.window) } ?? 0
+        let left = max(0, limit.count - count)
+        let free =
+          place.map {
+            table[$0].counters[meter].time(untilAtMost: max(0, limit.count - 1), window: limit.window, now: now)
+          } ?? now
+        return Standing(
+          key: key, rule: metered.rule.name, mode: metered.rule.mode, signal: metered.rule.count, limit: limit,
+          count: count, left: left, freeAt: free)
+      }
+    }
+  }
+
+  /// The keys in some of the table's places, each with the limit it is nearest to.
+  mutating func busiest(in places: Range<Int>, at now: Timestamp) -> [Standing] {
+    places.clamped(to: table.slots.indices).compactMap { place in
+      guard let key = table.slots[place]?.key else { return nil }
+      return standings(of: key, at: now).filter { $0.count > 0 }.max { $0.share < $1.share }
+    }
+  }
+}
+
+/// How a key stands to one limit of one rule.
+public struct Standing: Sendable, Equatable {
+  public let key: Key
+  public let rule: String
+  public let mode: Rule.Mode
+  public let signal: Signal
+  public let limit: Limit
+  public let count: Int
+  /// How many more are admitted now.
+  public let left: Int
+  /// When one more is admitted, if nothing is counted until then.
+  public let freeAt: Timestamp
+
+  /// The count as a share of the limit.
+  public var share: Double { limit.count == 0 ? Double(count) : Double(count) / Double(limit.count) }
+}

@@ -1,0 +1,131 @@
+/// A thing that can be counted.
+///
+/// Everything about a signal is declared once, in `declaration`.
+public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
+  case connections, brokenConnections, badCommands, logins
+  case messages, recipients, bytes, senderMismatch
+  case badRecipients, unknownRecipients, relayAttempts, dnsblRejections
+  case cutOffMessages
+
+  public struct Declaration: Sendable {
+    /// As the policy file writes it.
+    public let name: String
+    /// One sentence for people.
+    public let help: String
+    public let counting: Counting
+    /// What the MTA must show us for it.
+    public let needs: Needs
+  }
+
+  /// When a count is taken.
+  public enum Counting: Sendable {
+    /// It has happened: it counts, whatever becomes of the session.
+    case occurred
+    /// It is asked for: it counts only when the message passes us at its end.
+    case admitted
+  }
+
+  public var declaration: Declaration {
+    switch self {
+    case .connections:
+      .init(name: "connections", help: "SMTP connections opened.", counting: .occurred, needs: [])
+    case .brokenConnections:
+      .init(
+        name: "broken-connections", help: "Connections closed without a MAIL command that reached us.",
+        counting: .occurred, needs: [])
+    case .badCommands:
+      .init(
+        name: "bad-commands", help: "Commands that the MTA does not know.", counting: .occurred,
+        needs: .unknownCommands)
+    case .logins:
+      .init(
+        name: "logins", help: "Sessions that authenticated and went on to MAIL.", counting: .occurred, needs: [])
+    case .messages:
+      .init(name: "messages", help: "Messages that passed us at their end.", counting: .admitted, needs: [])
+    case .recipients:
+      .init(
+        name: "recipients", help: "Accepted recipients of messages that passed.", counting: .admitted,
+        needs: .recipients)
+    case .bytes:
+      .init(
+        name: "bytes", help: "Bytes (header and body) of messages that passed.", counting: .admitted,
+        needs: .content)
+    case .senderMismatch:
+      .init(
+        name: "sender-mismatch", help: "Messages that passed whose sender is not the authenticated user.",
+        counting: .admitted, needs: [])
+    case .badRecipients:
+      .init(
+        name: "bad-recipients", help: "Recipients that the MTA refused for good, for any cause.",
+        counting: .occurred, needs: [.recipients, .refusedRecipients])
+    case .unknownRecipients:
+      .init(
+        name: "unknown-recipients", help: "Recipients refused because the mailbox does not exist.",
+        counting: .occurred, needs: [.recipients, .refusedRecipients])
+    case .relayAttempts:
+      .init(
+        name: "relay-attempts", help: "Recipients refused because relaying was not allowed.",
+        counting: .occurred, needs: [.recipients, .refusedRecipients])
+    case .dnsblRejections:
+      .init(
+        name: "dnsbl-rejections",
+        help: "Recipients refused because the client is on a DNS block list (Postfix, when it checks at RCPT).",
+        counting: .occurred, needs: [.recipients, .refusedRecipients])
+    case .cutOffMessages:
+      .init(
+        name: "cut-off-messages", help: "Messages whose connection ended after DATA, before their end.",
+        counting: .occurred, needs: .data)
+    }
+  }
+
+  public var name: String { declaration.name }
+  public init?(name: some StringProtocol) {
+    guard let signal = Self.allCases.first(where: { $0.name == name }) else { return nil }
+    self = signal
+  }
+}
+
+/// What the running policy needs the MTA to show, and where it must wait for our word.
+///
+/// CONNECT, MAIL and the end of a message are always shown, and the latter two always answered.
+public struct Needs: OptionSet, Sendable, Hashable {
+  public let rawValue: UInt8
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  public static let recipients = Needs(rawValue: 1)
+  public static let refusedRecipients = Needs(rawValue: 2)
+  public static let data = Needs(rawValue: 4)
+  public static let content = Needs(rawValue: 8)
+  public static let unknownCommands = Needs(rawValue: 16)
+  public static let answersAtConnect = Needs(rawValue: 32)
+  public static let answersAtRecipient = Needs(rawValue: 64)
+}
+
+/// How many of each signal.
+public struct Tally: Sendable, Equatable {
+  private var counts = SIMD16<Int32>()
+  /// Bit n: signal n is not zero.
+  private(set) var mask: UInt32 = 0
+
+  public init() {}
+
+  public var isEmpty: Bool { mask == 0 }
+
+  /// Bounded by 2³¹ − 1 in one event.
+  public subscript(signal: Signal) -> Int {
+    get { Int(counts[Int(signal.rawValue)]) }
+    set {
+      counts[Int(signal.rawValue)] = Int32(clamping: newValue)
+      let bit: UInt32 = 1 << UInt32(signal.rawValue)
+      mask = newValue == 0 ? mask & ~bit : mask | bit
+    }
+  }
+
+  func has(_ signal: Signal) -> Bool { mask & (1 << UInt32(signal.rawValue)) != 0 }
+}
+
+extension Tally: ExpressibleByDictionaryLiteral {
+  public init(dictionaryLiteral elements: (Signal, Int)...) {
+    self.init()
+    for (signal, count) in elements { self[signal] = count }
+  }
+}

@@ -1,0 +1,5 @@
+import Hummingbird
+import AsyncHTTPClient
+import Yams
+import ArgumentParser
+print("x")
