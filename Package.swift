@@ -9,6 +9,7 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     // Without its default traits Hummingbird brings neither TLS nor configuration sources along.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -19,5 +20,25 @@ let package = Package(
     .target(name: "CLibmilter", linkerSettings: [.linkedLibrary("milter")]),
     .target(name: "Milter", dependencies: ["CLibmilter"]),
     .target(name: "WardenCore"),
+    .target(name: "WardenPolicy", dependencies: ["WardenCore", .product(name: "Yams", package: "Yams")]),
+    .target(
+      name: "WardenControl",
+      dependencies: [
+        "WardenCore",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOFoundationCompat", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+      ]),
+    .executableTarget(
+      name: "mailwarden",
+      dependencies: [
+        "Milter", "WardenCore", "WardenPolicy", "WardenControl",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+      ]),
   ]
 )

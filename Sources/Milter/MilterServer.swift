@@ -21,6 +21,7 @@ public final class MilterServer: Sendable {
   private let faults = Atomic<Int>(0)
   private let isDraining = Atomic<Bool>(false)
   private let stopsAsked = Atomic<Bool>(false)
+  private let hasEnded = Atomic<Bool>(false)
 
   nonisolated(unsafe) static private(set) var current: MilterServer?
 
@@ -66,6 +67,7 @@ public final class MilterServer: Sendable {
   /// Serves sessions until `stop()`; blocks the calling thread.
   public func run() throws {
     let status = smfi_main()
+    hasEnded.store(true, ordering: .relaxed)
     if status != MI_SUCCESS || !stopsAsked.load(ordering: .relaxed) {
       throw MilterFault.refused("go on serving \(socket) (smfi_main returned \(status))")
     }
@@ -75,12 +77,21 @@ public final class MilterServer: Sendable {
   public func drain() { isDraining.store(true, ordering: .relaxed) }
 
   /// Ends `run()`. Sessions that are still open are cut off without `abort` and `close`; see `drain()`.
-  /// Blocks for as long as libmilter needs, so never call it from a callback.
+  /// Takes a few milliseconds, at worst 5 s; never call it from a callback.
   public func stop() {
     stopsAsked.store(true, ordering: .relaxed)
-    smfi_stop()
-    // The listener looks for the stop only every 5 s, or when somebody connects.
-    socket.knock()
+    // smfi_stop() can wait for the listener, which looks for the order every 5 s or when somebody connects. So it gets
+    // a thread of its own, and the listener a caller.
+    var thread = pthread_t()
+    pthread_create(&thread, nil, { _ in
+      smfi_stop()
+      return nil
+    }, nil)
+    pthread_detach(thread)
+    for _ in 0..<500 where !hasEnded.load(ordering: .relaxed) {
+      socket.knock()
+      usleep(10_000)
+    }
   }
 
   // MARK: for the callbacks

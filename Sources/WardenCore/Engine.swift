@@ -129,7 +129,7 @@ public struct Engine: Sendable {
       event.step == .connect && penalty.code.isTemporary ? ReplyCode(code: 421, enhanced: "4.7.1") : penalty.code
     decision.verdict = .refuse(
       Refusal(
-        code: code, text: penalty.reason.text(penalty.reply, now: now), reason: penalty.reason, isPenalty: true))
+        code: code, lines: penalty.reason.lines(penalty.reply, now: now), reason: penalty.reason, isPenalty: true))
   }
 
   /// Rules that may refuse: is what is asked for, or what has happened before, over a limit?
@@ -187,7 +187,7 @@ public struct Engine: Sendable {
     }
     if rule.refuses || rule.blocks, event.step.canRefuse, !decision.isRefused {
       decision.verdict = .refuse(
-        Refusal(code: rule.code, text: reason.text(rule.reply, now: now), reason: reason, isPenalty: false))
+        Refusal(code: rule.code, lines: reason.lines(rule.reply, now: now), reason: reason, isPenalty: false))
     }
   }
 

@@ -112,7 +112,8 @@ public struct Decision: Sendable {
 
 public struct Refusal: Sendable, Equatable {
   public let code: ReplyCode
-  public let text: String
+  /// At least one.
+  public let lines: [String]
   public let reason: Reason
   /// Whether a penalty refused, rather than a limit.
   public let isPenalty: Bool

@@ -35,15 +35,21 @@ public struct Reason: Sendable, Hashable {
     }
   }
 
-  /// The text of an SMTP reply: the rule's own, else the sentence and when to try again.
-  public func text(_ template: ReplyTemplate?, now: Timestamp) -> String {
-    guard let template else { return "\(sentence); try again in \((until - now).rounded)" }
+  /// The lines of an SMTP reply: the rule's own, else the sentence and when to try again.
+  ///
+  /// Only the policy's own line ends part lines; those in a client's words do not.
+  public func lines(_ template: ReplyTemplate?, now: Timestamp) -> [String] {
+    guard let template else { return [Self.oneLine("\(sentence); try again in \((until - now).rounded)")] }
     return template.pieces.map { piece in
       switch piece {
       case .text(let text): text
-      case .field(let field): value(of: field, now: now)
+      case .field(let field): Self.oneLine(value(of: field, now: now))
       }
-    }.joined()
+    }.joined().split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+  }
+
+  private static func oneLine(_ text: String) -> String {
+    String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 ? "?" : $0 }))
   }
 
   private func value(of field: ReplyTemplate.Field, now: Timestamp) -> String {

@@ -161,8 +161,19 @@ public struct SMTPSession: Sendable {
 
   // MARK: - What was decided
 
-  /// Takes note of the decision that was given to the MTA, which calls nothing more about what was refused.
+  /// Whether the MTA waits for a decision here; where it does not, none can be given.
+  public func answers(at step: Step) -> Bool {
+    switch step {
+    case .connect: setup.needs.contains(.answersAtConnect)
+    case .recipient: setup.needs.contains(.answersAtRecipient)
+    case .mail, .endOfMessage: true
+    case .refusedRecipient, .command, .close: false
+    }
+  }
+
+  /// Takes note of what was decided: the MTA shows nothing more of what was refused.
   public mutating func settle(_ decision: Decision, at step: Step) {
+    guard answers(at: step) else { return }
     switch (decision.verdict, step) {
     case (.exempt, .connect): watch = .notWatched
     // Turned away by us, so not broken by the client.

@@ -1,0 +1,207 @@
+import WardenCore
+
+/// What can be asked of the running engine, and ordered.
+public struct Control: Sendable {
+  /// What the process knows beside the engine.
+  public struct Process: Sendable {
+    public let version: String
+    public let pid: Int
+    public let started: Timestamp
+    public let policyFile: String
+    public init(version: String, pid: Int, started: Timestamp, policyFile: String) {
+      self.version = version
+      self.pid = pid
+      self.started = started
+      self.policyFile = policyFile
+    }
+  }
+
+  /// Figures that change, read when asked for.
+  public struct Gauges: Sendable {
+    public let openSessions: Int
+    public let milterFaults: Int
+    public let droppedNotices: Int
+    public let lastReload: ReloadReport?
+    public init(openSessions: Int, milterFaults: Int, droppedNotices: Int, lastReload: ReloadReport?) {
+      self.openSessions = openSessions
+      self.milterFaults = milterFaults
+      self.droppedNotices = droppedNotices
+      self.lastReload = lastReload
+    }
+  }
+
+  let engine: Locked<Engine>
+  let process: Process
+  let now: @Sendable () -> Timestamp
+  /// An engine's moment as the wall clock shows it.
+  let wall: @Sendable (Timestamp) -> Timestamp
+  let gauges: @Sendable () -> Gauges
+  let reload: @Sendable () -> ReloadReport
+
+  public init(
+    engine: Locked<Engine>, process: Process, now: @escaping @Sendable () -> Timestamp,
+    wall: @escaping @Sendable (Timestamp) -> Timestamp, gauges: @escaping @Sendable () -> Gauges,
+    reload: @escaping @Sendable () -> ReloadReport
+  ) {
+    self.engine = engine
+    self.process = process
+    self.now = now
+    self.wall = wall
+    self.gauges = gauges
+    self.reload = reload
+  }
+
+  /// The longest that an administrator can block for at once.
+  static let longestBlock = TimeSpan.days(3650)
+  static let mostKeys = 1_000
+  /// Keys looked at before mail gets its turn again.
+  private static let keysAtOnce = 512
+
+  func status() -> StatusReport {
+    let now = now()
+    let status = engine.withLock { $0.status(at: now) }
+    let gauges = gauges()
+    return StatusReport(
+      version: process.version, pid: process.pid, started: wall(process.started).rfc3339,
+      uptime_seconds: (now - process.started).microseconds / 1_000_000, policy_file: process.policyFile,
+      last_reload: gauges.lastReload, sessions_open: gauges.openSessions,
+      totals: Dictionary(
+        uniqueKeysWithValues: status.totals.map {
+          ($0.name, StatusReport.Rate(total: $0.total, last_minute: $0.lastMinute, last_hour: $0.lastHour))
+        }),
+      rules: status.rules.map {
+        StatusReport.RuleFigures(
+          name: $0.rule.name, description: $0.rule.description, mode: $0.rule.mode.rawValue, trips: $0.trips,
+          refused: $0.refused)
+      },
+      penalties: status.penalties, keys: status.keys,
+      faults: StatusReport.Faults(
+        milter_faults: gauges.milterFaults, dropped_notices: gauges.droppedNotices,
+        evicted_keys: status.evictedKeys, dropped_penalties: status.droppedPenalties,
+        dropped_episodes: status.droppedEpisodes))
+  }
+
+  func counters(of text: String) throws -> [CounterReport] {
+    let key = try key(text)
+    let now = now()
+    return engine.withLock { $0.explain(key, at: now) }.standings.map(report)
+  }
+
+  /// The busiest keys: `limit` (nearest to a limit first) or `count` (highest count first).
+  func keys(order: String, limit: Int) throws -> [CounterReport] {
+    let isBefore: (Standing, Standing) -> Bool
+    switch order {
+    case "limit": isBefore = { ($0.share, $0.count) > ($1.share, $1.count) }
+    case "count": isBefore = { ($0.count, $0.share) > ($1.count, $1.share) }
+    default: throw ErrorReport(error: "unknown order \"\(order)\"; write limit or count")
+    }
+    let limit = min(max(1, limit), Self.mostKeys)
+    var top: [Standing] = []
+    var cursor: KeyCursor? = KeyCursor()
+    while let from = cursor {
+      let now = now()
+      let (found, next) = engine.withLock { $0.keys(from: from, atMost: Self.keysAtOnce, at: now) }
+      top = Array((top + found).sorted(by: isBefore).prefix(limit))
+      cursor = next
+    }
+    return top.map(report)
+  }
+
+  func explain(_ text: String) throws -> ExplainReport {
+    let key = try key(text)
+    let now = now()
+    let explanation = engine.withLock { $0.explain(key, at: now) }
+    let refusing = engine.withLock { $0.policy.rules.filter { $0.mode == .enforce && $0.then.refusal != nil } }
+    let refusingNames = Set(refusing.map(\.name))
+    let full = explanation.standings.filter { $0.left == 0 && refusingNames.contains($0.rule) }
+    let limited = explanation.exemption == nil && !(explanation.penalties.isEmpty && full.isEmpty)
+    return ExplainReport(
+      key: key.description, limited: limited, exempt: explanation.exemption,
+      penalties: explanation.penalties.map(report), counters: explanation.standings.map(report),
+      sentences: sentences(explanation, refusing: refusingNames))
+  }
+
+  func penalties() -> [PenaltyReport] {
+    let now = now()
+    return engine.withLock { $0.penalties(at: now) }
+      .sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
+  }
+
+  func block(_ order: BlockOrder) throws -> BlockReport {
+    let key = try key(order.key)
+    guard let span = TimeSpan(order.for), span.microseconds > 0, span <= Self.longestBlock else {
+      throw ErrorReport(error: "\"\(order.for)\" is not a time span up to \(Self.longestBlock); write 1h, 3d or 1h30m")
+    }
+    let note = String((order.reason ?? "").prefix(500))
+    let now = now()
+    let (penalty, exemption) = engine.withLock {
+      ($0.block(key, for: span, note: note, at: now), $0.explain(key, at: now).exemption)
+    }
+    guard let penalty else { throw ErrorReport(error: "the penalty box is full; release something first") }
+    var notes: [String] = []
+    if let exemption { notes.append("the block has no effect: the key is exempt (\(exemption))") }
+    if penalty.reason.rule != Reason.administrator || penalty.until > now + span {
+      notes.append("a penalty that lasts longer was there already and stays")
+    }
+    return BlockReport(penalty: report(penalty), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
+  }
+
+  func release(_ text: String) throws -> ReleaseReport {
+    let key = try key(text)
+    let now = now()
+    let (released, rest) = engine.withLock { ($0.release(key, at: now), $0.explain(key, at: now).penalties) }
+    return ReleaseReport(
+      key: key.description, was_blocked: released.penalty != nil, had_counts: released.hadCounts,
+      still_blocked_by: rest.map(report))
+  }
+
+  private func key(_ text: String) throws -> Key {
+    let realms = engine.withLock { $0.realms }
+    do {
+      return try Key(text, realms: realms)
+    } catch {
+      throw ErrorReport(error: error.description)
+    }
+  }
+
+  // MARK: - Engine's values as reports
+
+  private func report(_ penalty: Penalty) -> PenaltyReport {
+    PenaltyReport(
+      key: penalty.key.description, rule: penalty.reason.rule, reason: penalty.reason.sentence,
+      since: wall(penalty.since).rfc3339, until: wall(penalty.until).rfc3339, attempts: penalty.attempts)
+  }
+
+  private func report(_ standing: Standing) -> CounterReport {
+    CounterReport(
+      key: standing.key.description, rule: standing.rule, mode: standing.mode.rawValue, signal: standing.signal.name,
+      window: standing.limit.window.description, window_seconds: standing.limit.window.microseconds / 1_000_000,
+      count: standing.count, limit: standing.limit.count, left: standing.left, free_at: wall(standing.freeAt).rfc3339)
+  }
+
+  private func sentences(_ explanation: Explanation, refusing: Set<String>) -> [String] {
+    var sentences: [String] = []
+    if let exemption = explanation.exemption { sentences.append("Never refused: it is exempt (\(exemption)).") }
+    for penalty in explanation.penalties {
+      sentences.append(
+        "Blocked until \(wall(penalty.until).rfc3339) by \(penalty.reason.rule): \(penalty.reason.sentence);"
+          + " refused \(penalty.attempts) times since.")
+    }
+    for standing in explanation.standings where standing.left == 0 {
+      let used = "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
+      if refusing.contains(standing.rule) {
+        sentences.append(
+          "Refused by \(standing.rule): \(used); one more at \(wall(standing.freeAt).rfc3339) if nothing is sent until then.")
+      } else {
+        sentences.append("At its limit under \(standing.rule), which refuses nothing by itself: \(used).")
+      }
+    }
+    if sentences.isEmpty {
+      sentences.append(
+        explanation.standings.isEmpty
+          ? "Not limited: no rule counts this kind of key, and no penalty holds it."
+          : "Not limited: it is below every limit, and no penalty holds it.")
+    }
+    return sentences
+  }
+}

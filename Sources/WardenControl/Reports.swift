@@ -1,0 +1,122 @@
+import WardenCore
+
+// What the control socket says, as JSON. Field names are stable: tools read them. Times are RFC 3339 in UTC.
+
+public struct StatusReport: Codable, Sendable {
+  public struct Rate: Codable, Sendable {
+    public let total: Int
+    public let last_minute: Int
+    public let last_hour: Int
+  }
+  public struct RuleFigures: Codable, Sendable {
+    public let name: String
+    public let description: String
+    public let mode: String
+    /// Episodes opened since the start.
+    public let trips: Int
+    public let refused: Int
+  }
+  /// What went wrong or had no room, since the start.
+  public struct Faults: Codable, Sendable {
+    public let milter_faults: Int
+    public let dropped_notices: Int
+    public let evicted_keys: Int
+    public let dropped_penalties: Int
+    public let dropped_episodes: Int
+  }
+  public let version: String
+  public let pid: Int
+  public let started: String
+  public let uptime_seconds: Int
+  public let policy_file: String
+  public let last_reload: ReloadReport?
+  public let sessions_open: Int
+  /// By signal, and `refusals`.
+  public let totals: [String: Rate]
+  public let rules: [RuleFigures]
+  public let penalties: Int
+  public let keys: Int
+  public let faults: Faults
+}
+
+public struct CounterReport: Codable, Sendable {
+  public let key: String
+  public let rule: String
+  public let mode: String
+  public let signal: String
+  public let window: String
+  public let window_seconds: Int
+  public let count: Int
+  public let limit: Int
+  public let left: Int
+  /// When one more is admitted; in the past or now where one is.
+  public let free_at: String
+}
+
+public struct PenaltyReport: Codable, Sendable {
+  public let key: String
+  public let rule: String
+  public let reason: String
+  public let since: String
+  public let until: String
+  public let attempts: Int
+}
+
+public struct ExplainReport: Codable, Sendable {
+  public let key: String
+  /// Whether anything would refuse it now.
+  public let limited: Bool
+  /// The policy's line that exempts the key.
+  public let exempt: String?
+  public let penalties: [PenaltyReport]
+  public let counters: [CounterReport]
+  /// The same for people, a sentence each.
+  public let sentences: [String]
+}
+
+public struct BlockOrder: Codable, Sendable {
+  public let key: String
+  /// A time span of the policy file: `1h`, `3d`.
+  public let `for`: String
+  public let reason: String?
+  public init(key: String, for span: String, reason: String?) {
+    self.key = key
+    self.for = span
+    self.reason = reason
+  }
+}
+
+public struct BlockReport: Codable, Sendable {
+  public let penalty: PenaltyReport
+  /// What the administrator may not expect.
+  public let note: String?
+}
+
+public struct ReleaseReport: Codable, Sendable {
+  public let key: String
+  public let was_blocked: Bool
+  /// Whether there were counts that now start anew.
+  public let had_counts: Bool
+  /// Penalties on something around the key, which still hold.
+  public let still_blocked_by: [PenaltyReport]
+}
+
+public struct ReloadReport: Codable, Sendable {
+  public let at: String
+  /// Whether the file is now the running policy.
+  public let ok: Bool
+  public let problems: [String]
+  public let warnings: [String]
+  public init(at: String, ok: Bool, problems: [String], warnings: [String]) {
+    self.at = at
+    self.ok = ok
+    self.problems = problems
+    self.warnings = warnings
+  }
+}
+
+public struct ErrorReport: Codable, Sendable, Error, CustomStringConvertible {
+  public let error: String
+  public init(error: String) { self.error = error }
+  public var description: String { error }
+}

@@ -1,0 +1,238 @@
+import Foundation
+import Hummingbird
+import Logging
+import Milter
+import ServiceLifecycle
+import WardenControl
+import WardenCore
+import WardenPolicy
+
+/// The daemon's wiring: what exists, who is given what, and the order of starting and stopping.
+///
+///     main thread      signals: reload, stop
+///     libmilter's pool sessions ─▶ Gate ─▶ Engine
+///     Swift's pool     Outbox ─▶ log;  control socket ─▶ Control ─▶ Engine
+final class Daemon: Sendable {
+  /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
+  private static let drainMilliseconds = 9_000
+
+  private let file: PolicyFile
+  private let configuration: Configuration
+  private let logger: Logger
+  private let clock = LiveClock()
+  private let engine: Locked<Engine>
+  private let outbox: Outbox
+  private let onFault: Locked<FaultPolicy>
+  private let lastReload = Locked<ReloadReport?>(nil)
+  private let server: MilterServer
+  private let started: Timestamp
+
+  init(file: PolicyFile, configuration: Configuration, logger: Logger) throws {
+    self.file = file
+    self.configuration = configuration
+    self.logger = logger
+    started = clock.now()
+    engine = Locked(Engine(policy: configuration.policy))
+    outbox = Outbox(logger: logger)
+    let onFault = Locked(FaultPolicy(configuration.onFault))
+    self.onFault = onFault
+    let gate = Gate(engine: engine, clock: clock, outbox: outbox)
+    server = MilterServer(
+      name: "mailwarden", socket: try MilterSocket(configuration.milter.place),
+      faultPolicy: { onFault.withLock { $0 } },
+      reportFault: { fault, stage in
+        logger.error("fault", metadata: ["stage": "\(stage.map { "\($0)" } ?? "negotiation")", "why": "\(fault)"])
+      },
+      makeSession: { WardenSession(gate, &$0) })
+  }
+
+  /// Runs until SIGTERM or SIGINT, on the main thread, with `Signals.block()` called before.
+  func run() throws {
+    // Sockets are born closed to others; their modes are set right after.
+    umask(0o117)
+    try openMilterSocket()
+    let services = try startServices()
+    try protect(configuration.control, path: configuration.control.place, what: "control")
+    if let user = configuration.user {
+      try Account.become(user)
+    } else if geteuid() == 0 {
+      logger.warning("running as root; set \"user:\" in the policy to give that up once the sockets are open")
+    }
+    let milter = startMilter()
+    logger.notice(
+      "ready",
+      metadata: [
+        "milter": "\(server.socket)", "control": "\(configuration.control.place)", "policy": "\(file.path)",
+        "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
+      ])
+    serveSignals(milter)
+    stop(milter, services)
+    if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
+    logger.notice("stopped")
+  }
+
+  struct ExitError: Error, CustomStringConvertible {
+    let description: String
+  }
+
+  // MARK: - Starting
+
+  private func openMilterSocket() throws {
+    try server.open()
+    if case .unix(let path) = server.socket.place { try protect(configuration.milter, path: path, what: "milter") }
+  }
+
+  private func protect(_ socket: Configuration.Socket, path: String, what: String) throws {
+    do {
+      try Account.protect(path, group: socket.group, mode: socket.mode)
+    } catch {
+      throw ExitError(description: "listen.\(what): \(error)")
+    }
+  }
+
+  private struct Services {
+    let group: ServiceGroup
+    let done: DispatchSemaphore
+  }
+
+  /// Starts the outbox and the control socket; returns once the latter listens.
+  private func startServices() throws -> Services {
+    let path = configuration.control.place
+    try UnixSocket(path: path).claim()
+    let control = Control(
+      engine: engine,
+      process: Control.Process(version: Version.text, pid: Int(getpid()), started: started, policyFile: file.path),
+      now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() })
+    // Hummingbird tells of each request at debug level.
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .notice)
+    let outcome = Outcome()
+    let application = ControlServer(control: control, path: path, logger: quiet).application {
+      outcome.settle(.success(()))
+    }
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: [.init(service: outbox), .init(service: application)], gracefulShutdownSignals: [], logger: quiet))
+    let done = DispatchSemaphore(value: 0)
+    Task {
+      do { try await group.run() } catch { outcome.settle(.failure(error)) }
+      done.signal()
+    }
+    do {
+      try outcome.wait()
+    } catch {
+      throw ExitError(description: "cannot listen on \(path): \(error)")
+    }
+    return Services(group: group, done: done)
+  }
+
+  /// The first of success and failure, for a thread that waits.
+  private final class Outcome: Sendable {
+    private let result = Locked<Result<Void, any Error>?>(nil)
+    private let known = DispatchSemaphore(value: 0)
+    func settle(_ outcome: Result<Void, any Error>) {
+      result.withLock { if $0 == nil { $0 = outcome } }
+      known.signal()
+    }
+    func wait() throws {
+      known.wait()
+      try result.withLock { $0 }!.get()
+    }
+  }
+
+  private struct MilterThread {
+    let done: DispatchSemaphore
+    let hasFailed: Locked<Bool>
+  }
+
+  private func startMilter() -> MilterThread {
+    let thread = MilterThread(done: DispatchSemaphore(value: 0), hasFailed: Locked(false))
+    Thread.detachNewThread { [self] in
+      do {
+        try server.run()
+      } catch {
+        logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(error)"])
+        thread.hasFailed.withLock { $0 = true }
+        kill(getpid(), SIGTERM)
+      }
+      thread.done.signal()
+    }
+    return thread
+  }
+
+  // MARK: - Running
+
+  private func serveSignals(_ milter: MilterThread) {
+    while true {
+      switch Signals.wait() {
+      case SIGHUP: _ = reload()
+      default: return
+      }
+    }
+  }
+
+  /// Checks the policy file, then switches to it; a bad file leaves the running policy in force.
+  @discardableResult
+  func reload() -> ReloadReport {
+    let read = file.read()
+    for diagnostic in read.diagnostics {
+      switch diagnostic.severity {
+      case .error: logger.error("\(diagnostic); keeping the running policy")
+      case .warning: logger.warning("\(diagnostic)")
+      }
+    }
+    var warnings = read.warnings.map(\.description)
+    if let new = read.configuration {
+      engine.withLock { $0.replace(policy: new.policy) }
+      onFault.withLock { $0 = FaultPolicy(new.onFault) }
+      if (new.milter, new.control, new.user) != (configuration.milter, configuration.control, configuration.user) {
+        let message = "\(file.path): warning: \"listen\" and \"user\" take effect at the next start"
+        logger.warning("\(message)")
+        warnings.append(message)
+      }
+      logger.notice("reloaded", metadata: ["policy": "\(file.path)", "rules": "\(new.policy.rules.count)"])
+    }
+    let report = ReloadReport(
+      at: clock.wall(clock.now()).rfc3339, ok: read.configuration != nil, problems: read.errors.map(\.description),
+      warnings: warnings)
+    lastReload.withLock { $0 = report }
+    return report
+  }
+
+  private func gauges() -> Control.Gauges {
+    Control.Gauges(
+      openSessions: server.openSessions, milterFaults: server.faultCount, droppedNotices: outbox.dropped,
+      lastReload: lastReload.withLock { $0 })
+  }
+
+  // MARK: - Stopping
+
+  /// Lets open sessions end, then stops the milter, then what listens to it.
+  private func stop(_ milter: MilterThread, _ services: Services) {
+    server.drain()
+    logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
+    let slice = 20
+    for _ in 0..<(Self.drainMilliseconds / slice) where server.openSessions > 0 {
+      if Signals.stopArrives(withinMilliseconds: slice) { break }
+    }
+    if server.openSessions > 0 {
+      logger.warning("sessions are still open; their MTAs answer for them", metadata: ["sessions": "\(server.openSessions)"])
+    }
+    server.stop()
+    milter.done.wait()
+    let group = services.group
+    Task { await group.triggerGracefulShutdown() }
+    services.done.wait()
+    if case .unix(let path) = server.socket.place { unlink(path) }
+    unlink(configuration.control.place)
+  }
+}
+
+extension FaultPolicy {
+  init(_ onFault: Configuration.OnFault) {
+    switch onFault {
+    case .accept: self = .accept
+    case .tempfail: self = .tempfail
+    }
+  }
+}

@@ -1,0 +1,26 @@
+import Glibc
+import WardenCore
+
+/// Time for the live server: the wall clock as it was at the start, carried on by a clock that nobody sets.
+///
+/// A step of the wall clock (NTP after boot, an administrator, a leap) then neither empties windows nor freezes them.
+struct LiveClock: Sendable {
+  /// Microseconds between the boot clock and the wall clock at the start.
+  private let offset: Int
+
+  init() { offset = Self.read(CLOCK_REALTIME) - Self.read(CLOCK_BOOTTIME) }
+
+  /// For events.
+  func now() -> Timestamp { Timestamp(microseconds: Self.read(CLOCK_BOOTTIME) + offset) }
+
+  /// What the wall clock, as it is set now, shows at that moment; for people.
+  func wall(_ moment: Timestamp) -> Timestamp {
+    moment + TimeSpan(microseconds: Self.read(CLOCK_REALTIME) - now().microseconds)
+  }
+
+  private static func read(_ clock: clockid_t) -> Int {
+    var time = timespec()
+    clock_gettime(clock, &time)
+    return time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
+  }
+}

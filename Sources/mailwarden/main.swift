@@ -1,5 +1,0 @@
-import Hummingbird
-import AsyncHTTPClient
-import Yams
-import ArgumentParser
-print("x")
