@@ -40,5 +40,25 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
+
+    // Plays the MTA in the milter protocol, for tests and benchmarks of any milter.
+    .target(name: "MilterClient"),
+
+    .executableTarget(
+      name: "bare-filter", path: "Benchmarks/BareFilter", linkerSettings: [.linkedLibrary("milter")]),
+    .executableTarget(name: "milter-load", dependencies: ["MilterClient"], path: "Benchmarks/MilterLoad"),
+
+    .executableTarget(name: "recipient-count", dependencies: ["Milter"], path: "Examples/RecipientCount"),
+    .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo"),
+
+    .target(
+      name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore"], path: "Tests/Support", exclude: ["mta"]),
+    .testTarget(name: "WardenCoreTests", dependencies: ["WardenCore"]),
+    .testTarget(name: "WardenPolicyTests", dependencies: ["WardenPolicy"], exclude: ["BadPolicies"]),
+    .testTarget(name: "MilterTests", dependencies: ["Milter"]),
+    .testTarget(
+      name: "IntegrationTests",
+      dependencies: ["mailwarden", "recipient-count", "WardenPolicy", "WardenTestKit", "MilterClient"],
+      exclude: ["Sessions"]),
   ]
 )

@@ -19,6 +19,15 @@ public struct Context: @unchecked Sendable {
     return expected.withUTF8Buffer { strcmp(text, $0.baseAddress!) == 0 }
   }
 
+  /// The macro's value as a number, where it is one; makes no copy.
+  public func number(_ macro: Macro) -> Int? {
+    guard let text = symbol(macro) else { return nil }
+    var end: UnsafeMutablePointer<CChar>?
+    errno = 0
+    let number = strtol(text, &end, 10)
+    return end != text && end?.pointee == 0 && errno == 0 ? number : nil
+  }
+
   private func symbol(_ macro: Macro) -> UnsafeMutablePointer<CChar>? {
     macro.symbol.withUTF8Buffer { name in
       // libmilter only reads the name; its prototype says char *.

@@ -20,7 +20,6 @@ public final class MilterServer: Sendable {
   private let sessions = Atomic<Int>(0)
   private let faults = Atomic<Int>(0)
   private let isDraining = Atomic<Bool>(false)
-  private let stopsAsked = Atomic<Bool>(false)
   private let hasEnded = Atomic<Bool>(false)
 
   nonisolated(unsafe) static private(set) var current: MilterServer?
@@ -64,13 +63,11 @@ public final class MilterServer: Sendable {
     }
   }
 
-  /// Serves sessions until `stop()`; blocks the calling thread.
+  /// Serves sessions until `stop()`, or until libmilter takes a SIGHUP, SIGTERM or SIGINT; blocks the calling thread.
   public func run() throws {
     let status = smfi_main()
     hasEnded.store(true, ordering: .relaxed)
-    if status != MI_SUCCESS || !stopsAsked.load(ordering: .relaxed) {
-      throw MilterFault.refused("go on serving \(socket) (smfi_main returned \(status))")
-    }
+    if status != MI_SUCCESS { throw MilterFault.refused("go on serving \(socket) (smfi_main returned \(status))") }
   }
 
   /// Takes no new sessions: the MTA's default action (`milter_default_action`, `F=`) stands for us in those.
@@ -79,7 +76,6 @@ public final class MilterServer: Sendable {
   /// Ends `run()`. Sessions that are still open are cut off without `abort` and `close`; see `drain()`.
   /// Takes a few milliseconds, at worst 5 s; never call it from a callback.
   public func stop() {
-    stopsAsked.store(true, ordering: .relaxed)
     // smfi_stop() can wait for the listener, which looks for the order every 5 s or when somebody connects. So it gets
     // a thread of its own, and the listener a caller.
     var thread = pthread_t()
@@ -103,11 +99,11 @@ public final class MilterServer: Sendable {
     var negotiation = Negotiation(offeredActions: .init(rawValue: offeredActions))
     do {
       let session = try makeSession(&negotiation)
-      for (stage, macros) in negotiation.macros {
-        guard let macroStage = stage.macroStage, !macros.isEmpty else { continue }
-        let list = macros.map(\.description).joined(separator: " ")
-        let set = list.withCString { smfi_setsymlist(context, macroStage, UnsafeMutablePointer(mutating: $0)) }
-        if set != MI_SUCCESS { throw MilterFault.refused("ask for the macros \(list)") }
+      for (stage, list) in negotiation.macros.texts {
+        let set = list.withUnsafeBufferPointer {
+          smfi_setsymlist(context, stage, UnsafeMutablePointer(mutating: $0.baseAddress!))
+        }
+        if set != MI_SUCCESS { throw MilterFault.refused("ask for macros") }
       }
       // An MTA that opens a second session on one connection (SMFIC_QUIT_NC) negotiates anew.
       if SessionBox.detach(from: context) == nil { sessions.add(1, ordering: .relaxed) }
@@ -117,7 +113,7 @@ public final class MilterServer: Sendable {
       if faultPolicy() == .tempfail { return SMFIS_REJECT }
       negotiation.stages = []
     }
-    let wantsMacros: UInt = negotiation.macros.isEmpty ? 0 : UInt(SMFIF_SETSYMLIST)
+    let wantsMacros: UInt = negotiation.macros.texts.isEmpty ? 0 : UInt(SMFIF_SETSYMLIST)
     actions = (negotiation.actions.rawValue | wantsMacros) & offeredActions
     steps = negotiation.protocolBits(offered: offeredSteps)
     return SMFIS_CONTINUE
@@ -125,12 +121,12 @@ public final class MilterServer: Sendable {
 
   func close(_ context: OpaquePointer) {
     guard let box = SessionBox.detach(from: context) else { return }
-    sessions.subtract(1, ordering: .relaxed)
     do {
       try box.session.close(Context(pointer: context))
     } catch {
       report(error, at: .close)
     }
+    sessions.subtract(1, ordering: .relaxed)
   }
 
   /// The one place where a fault of the milter's becomes an answer.

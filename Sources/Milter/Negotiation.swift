@@ -22,14 +22,18 @@ public struct Negotiation: Sendable {
   /// The stages that the MTA shall send. `endOfMessage`, `abort` and `close` come in any case.
   public var stages: Stages = .all
   /// Stages that are only watched: the MTA does not wait for an answer there, and none can be given.
+  ///
+  /// Ask for it only where a stage with a reply follows in any case, as `endOfMessage` follows `body`. Postfix keeps such a
+  /// stage back until the next that has a reply, and libmilter throws away what it has not read when the other end of a
+  /// UNIX socket is closed: a session that ends there is never seen.
   public var withoutReply: Stages = []
   /// Whether `recipient` is also called for recipients that the MTA itself refuses (`SMFIP_RCPT_REJ`); their
   /// `Macro.recipientMailer` is `error`.
   public var seesRefusedRecipients = false
   /// What the milter will do to messages.
   public var actions: Actions = []
-  /// The macros to send at each stage. A stage without an entry keeps the MTA's own list; at most 50 a stage.
-  public var macros: [Stage: [Macro]] = [:]
+  /// The macros to send at each stage. A stage without an entry keeps the MTA's own list.
+  public var macros = MacroLists()
 
   /// The protocol word for the MTA, of what it offers.
   func protocolBits(offered: UInt) -> UInt {
@@ -44,5 +48,22 @@ public struct Negotiation: Sendable {
     if seesRefusedRecipients { bits |= UInt(SMFIP_RCPT_REJ) }
     if stages.contains(.body) { bits |= UInt(SMFIP_SKIP) }
     return bits & offered
+  }
+}
+
+/// Which macros are asked for at which stage. Make it once and give it to each session: it holds libmilter's texts.
+public struct MacroLists: Sendable, ExpressibleByDictionaryLiteral {
+  /// libmilter's stage and the list as a C string.
+  let texts: [(stage: Int32, list: [CChar])]
+
+  /// - Parameter elements: at most 50 macros a stage (Sendmail's bound). None can be asked for at `header`, `body`, `abort`,
+  ///   `close` and `unknown`.
+  public init(dictionaryLiteral elements: (Stage, [Macro])...) { self.init(Dictionary(uniqueKeysWithValues: elements)) }
+
+  public init(_ lists: [Stage: [Macro]]) {
+    texts = lists.compactMap { stage, macros in
+      guard let macroStage = stage.macroStage, !macros.isEmpty else { return nil }
+      return (macroStage, Array(macros.map(\.description).joined(separator: " ").utf8CString))
+    }
   }
 }

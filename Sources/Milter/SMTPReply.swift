@@ -11,7 +11,7 @@ public struct SMTPReply: Sendable, Hashable {
   public let code: Int
   /// RFC 3463, for example `4.7.1`. Sendmail adds `4.0.0` or `5.0.0` where there is none.
   public let enhancedCode: String?
-  /// At least one line; at most 32 of at most 900 bytes each.
+  /// At least one line; at most 32 of at most 900 bytes each, in which a `%` takes two.
   public let lines: [String]
 
   public enum Problem: Error, Equatable, CustomStringConvertible {
@@ -28,7 +28,7 @@ public struct SMTPReply: Sendable, Hashable {
     }
   }
 
-  /// libmilter takes 980 bytes a line before it doubles nothing itself; doubled `%` signs count, so leave room.
+  /// libmilter refuses a line of more than 980 bytes; the codes go in front of it.
   static let lineBytes = 900
   static let maximumLines = Int(MLREPLY_LINES)
 
@@ -57,14 +57,15 @@ public struct SMTPReply: Sendable, Hashable {
 
   static func printable(_ line: String) -> String {
     var bytes: [UInt8] = []
+    var sent = 0
     for scalar in line.unicodeScalars {
+      sent += scalar == "%" ? 2 : 1
+      if sent > lineBytes { break }
       switch scalar.value {
       case 0x20...0x7e: bytes.append(UInt8(scalar.value))
       case 0x09, 0x0a, 0x0d: bytes.append(0x20)
       default: bytes.append(UInt8(ascii: "?"))
       }
-      let percents = scalar == "%" ? 1 : 0
-      if bytes.count + percents >= lineBytes { break }
     }
     return String(decoding: bytes, as: UTF8.self)
   }

@@ -79,14 +79,16 @@ final class Connection {
   private static func openUnix(_ path: String) throws(MilterClientError) -> Int32 {
     var address = sockaddr_un()
     address.sun_family = sa_family_t(AF_UNIX)
-    let room = MemoryLayout.size(ofValue: address.sun_path)
-    guard path.utf8.count < room else { throw .unreachable("the path is too long: \(path)") }
+    guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
+      throw .unreachable("the path is too long: \(path)")
+    }
     withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = try open(AF_UNIX)
     let status = withUnsafeBytes(of: &address) {
       connect(descriptor, $0.assumingMemoryBound(to: sockaddr.self).baseAddress!, socklen_t($0.count))
     }
-    return try opened(descriptor, status, path)
+    if status < 0 { throw unreachable(path, closing: descriptor) }
+    return descriptor
   }
 
   private static func openInet(_ host: String, _ port: UInt16) throws(MilterClientError) -> Int32 {
@@ -94,20 +96,29 @@ final class Connection {
     hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
     var found: UnsafeMutablePointer<addrinfo>?
     let failure = getaddrinfo(host, String(port), &hints, &found)
-    guard failure == 0, let first = found else { throw .unreachable("\(host): \(String(cString: gai_strerror(failure)))") }
+    guard failure == 0, let first = found else {
+      throw .unreachable("\(host): \(String(cString: gai_strerror(failure)))")
+    }
     defer { freeaddrinfo(first) }
-    let descriptor = socket(first.pointee.ai_family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    let descriptor = try open(first.pointee.ai_family)
     // Without this, unanswered packets wait for the delayed acknowledgement of the one before (40 ms).
     var on: Int32 = 1
     setsockopt(descriptor, Int32(IPPROTO_TCP), TCP_NODELAY, &on, socklen_t(MemoryLayout<Int32>.size))
-    let status = connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen)
-    return try opened(descriptor, status, "\(host) port \(port)")
+    if connect(descriptor, first.pointee.ai_addr, first.pointee.ai_addrlen) < 0 {
+      throw unreachable("\(host) port \(port)", closing: descriptor)
+    }
+    return descriptor
   }
 
-  private static func opened(_ descriptor: Int32, _ status: Int32, _ what: String) throws(MilterClientError) -> Int32 {
-    guard descriptor < 0 || status < 0 else { return descriptor }
-    let why = "\(what): \(String(cString: strerror(errno)))"
-    if descriptor >= 0 { _ = Glibc.close(descriptor) }
-    throw .unreachable(why)
+  private static func open(_ family: Int32) throws(MilterClientError) -> Int32 {
+    let descriptor = socket(family, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
+    if descriptor < 0 { throw .unreachable("no socket: \(String(cString: strerror(errno)))") }
+    return descriptor
+  }
+
+  private static func unreachable(_ what: String, closing descriptor: Int32) -> MilterClientError {
+    let why = String(cString: strerror(errno))
+    _ = Glibc.close(descriptor)
+    return .unreachable("\(what): \(why)")
   }
 }

@@ -23,7 +23,7 @@ public struct Engine: Sendable {
   public private(set) var policy: Policy
   public private(set) var realms: LocalRealms
   /// What the MTA must show and wait for; changes with the policy and with the penalty box.
-  public var needs: Needs { box.stopsAtConnect ? policyNeeds.union(.answersAtConnect) : policyNeeds }
+  public var needs: Needs { box.stopsAtConnect ? policyNeeds.union(.connectReply) : policyNeeds }
 
   private var policyNeeds: Needs = []
   private var shelves: [Shelf] = []
@@ -65,17 +65,10 @@ public struct Engine: Sendable {
 
   /// The least that the MTA must show and wait for under this policy.
   static func needs(of policy: Policy) -> Needs {
-    var needs: Needs = policy.exempt.networks.isEmpty ? [] : .answersAtConnect
+    var needs: Needs = policy.exempt.networks.isEmpty ? [] : .connectReply
     for rule in policy.rules {
-      let signal = rule.count.declaration
-      needs.formUnion(signal.needs)
-      if rule.refuses && rule.count == .connections || rule.blocks && rule.per.isKnownAtConnect {
-        needs.insert(.answersAtConnect)
-      }
-      // A harvester is stopped in the middle of his list; all other verdicts fall at MAIL and at the message's end.
-      if signal.needs.contains(.refusedRecipients) && (rule.refuses || rule.blocks) {
-        needs.insert(.answersAtRecipient)
-      }
+      needs.formUnion(rule.count.declaration.needs)
+      if rule.blocks, rule.per.isKnownAtConnect { needs.insert(.connectReply) }
     }
     return needs
   }
@@ -98,8 +91,8 @@ public struct Engine: Sendable {
     }
 
     var decision = Decision()
+    if event.step.canRefuse { checkPenalties(event, &decision) }
     countHappened(event, &decision)
-    if event.step.canRefuse, !decision.isRefused { checkPenalties(event, &decision) }
     if event.step.canRefuse, event.step != .connect, !decision.isRefused { checkLimits(event, &decision) }
     if event.step == .endOfMessage, !decision.isRefused { countAdmitted(event, &decision) }
     if case .refuse(let refusal) = decision.verdict {
@@ -114,7 +107,7 @@ public struct Engine: Sendable {
     for index in shelves.indices where shelves[index].counts(event.happened) {
       guard let key = event.subject.key(shelves[index].shape) else { continue }
       let place = shelves[index].add(event.happened, to: key, at: now)
-      for metered in shelves[index].rules where event.happened.has(metered.rule.count) {
+      for metered in shelves[index].rules where event.happened.has(metered.signal) {
         guard let reason = shelves[index].over(metered, key: key, place: place, adding: 0, at: now) else { continue }
         trip(metered, reason, event, &decision)
       }
@@ -123,34 +116,23 @@ public struct Engine: Sendable {
 
   private mutating func checkPenalties(_ event: Event, _ decision: inout Decision) {
     guard let penalty = box.attempt(by: event.subject, now: now) else { return }
-    // 421 at connect closes the connection on both MTAs; any other 4xx would leave it open, for example to password
-    // guessing. The text is lost there on both, so it costs nothing.
-    let code =
-      event.step == .connect && penalty.code.isTemporary ? ReplyCode(code: 421, enhanced: "4.7.1") : penalty.code
-    decision.verdict = .refuse(
-      Refusal(
-        code: code, lines: penalty.reason.lines(penalty.reply, now: now), reason: penalty.reason, isPenalty: true))
+    refuse(penalty.code, penalty.reply, penalty.reason, isPenalty: true, event, &decision)
   }
 
   /// Rules that may refuse: is what is asked for, or what has happened before, over a limit?
   private mutating func checkLimits(_ event: Event, _ decision: inout Decision) {
-    for index in shelves.indices where shelves[index].canRefuse {
-      guard let key = event.subject.key(shelves[index].shape) else { continue }
+    for index in shelves.indices {
+      guard event.step == .recipient ? shelves[index].canRefuseRecipients : shelves[index].canRefuse,
+        let key = event.subject.key(shelves[index].shape)
+      else { continue }
       let place = shelves[index].table.find(key)
       for metered in shelves[index].rules {
-        let rule = metered.rule
-        switch rule.count.declaration.counting {
-        case .admitted:
-          guard rule.refuses || rule.blocks, event.wants.has(rule.count) else { continue }
-        case .occurred:
-          // It counted as it happened, and a block followed then: released keys must not fall back into the box here.
-          guard rule.refuses, !event.happened.has(rule.count) else { continue }
-        }
         guard
-          let reason = shelves[index].over(metered, key: key, place: place, adding: event.wants[rule.count], at: now)
+          metered.refusesWanted && event.wants.has(metered.signal)
+            || metered.refusesAfter && !event.happened.has(metered.signal),
+          let reason = shelves[index].over(metered, key: key, place: place, adding: event.wants[metered.signal], at: now)
         else { continue }
         trip(metered, reason, event, &decision)
-        if decision.isRefused { return }
       }
     }
   }
@@ -161,7 +143,7 @@ public struct Engine: Sendable {
     for index in shelves.indices where shelves[index].counts(event.wants) {
       guard let key = event.subject.key(shelves[index].shape) else { continue }
       let place = shelves[index].add(event.wants, to: key, at: now)
-      for metered in shelves[index].rules where event.wants.has(metered.rule.count) {
+      for metered in shelves[index].rules where event.wants.has(metered.signal) {
         guard let reason = shelves[index].over(metered, key: key, place: place, adding: 0, at: now) else { continue }
         trip(metered, reason, event, &decision)
       }
@@ -183,16 +165,27 @@ public struct Engine: Sendable {
     if let block = rule.then.block {
       let penalty = Penalty(
         key: reason.key, reason: reason, code: rule.code, reply: rule.reply, since: now, until: now + block)
-      if box.insert(penalty, now: now) { decision.notices.append(notice(.blocked, reason, event)) }
+      if box.insert(penalty, now: now) == .new { decision.notices.append(notice(.blocked, reason, event)) }
     }
-    if rule.refuses || rule.blocks, event.step.canRefuse, !decision.isRefused {
-      decision.verdict = .refuse(
-        Refusal(code: rule.code, lines: reason.lines(rule.reply, now: now), reason: reason, isPenalty: false))
+    if rule.refuses || rule.blocks, event.step.canRefuse, !decision.holds(atLeast: reason, rule.code) {
+      refuse(rule.code, rule.reply, reason, isPenalty: false, event, &decision)
     }
   }
 
+  private func refuse(
+    _ code: ReplyCode, _ reply: ReplyTemplate?, _ reason: Reason, isPenalty: Bool, _ event: Event,
+    _ decision: inout Decision
+  ) {
+    // At connect 421 closes the connection on both MTAs; any other 4xx leaves it open, for example to password
+    // guessing. The text is lost there on both, so it costs nothing.
+    let atConnect = event.step == .connect && code.isTemporary
+    decision.verdict = .refuse(
+      Refusal(
+        code: atConnect ? .closing : code, lines: reason.lines(reply, now: now), reason: reason, isPenalty: isPenalty))
+  }
+
   private func notice(_ kind: Notice.Kind, _ reason: Reason, _ event: Event) -> Notice {
-    Notice(kind: kind, reason: reason, step: event.step, subject: event.subject, queueID: event.queueID, at: now)
+    Notice(kind: kind, reason: reason, step: event.step, subject: event.subject, at: now)
   }
 
   // MARK: - Commands
@@ -205,7 +198,7 @@ public struct Engine: Sendable {
       rule: Reason.administrator, key: key, cause: .administrator(note: note), until: now + span)
     let penalty = Penalty(
       key: key, reason: reason, code: .tempfail, reply: nil, since: now, until: now + span)
-    return box.insert(penalty, now: now) ? box.penalties[key] : nil
+    return box.insert(penalty, now: now) == .noRoom ? nil : box.penalties[key]
   }
 
   /// Lets a key go: its penalty ends and its counts start anew, so that nothing refuses it at once.
@@ -230,21 +223,27 @@ public struct Engine: Sendable {
 
   /// Why the key is or is not limited.
   public mutating func explain(_ key: Key, at: Timestamp) -> Explanation {
-    let penalties = penalties(at: at).filter { $0.key == key || Self.covers($0.key, key) }
+    now = max(now, at)
+    let penalties = box.penalties.values.filter { $0.until > now && Self.covers($0.key, key) }
     return Explanation(
       key: key, exemption: exemption(of: key), penalties: penalties, standings: standings(of: key), at: now)
   }
 
-  /// Whether every part of the first key is the second's, or the network around it.
+  /// Whether a penalty on one key can stop the other. A pair's penalty concerns each of its parts, but another pair only as
+  /// a whole.
   private static func covers(_ outer: Key, _ inner: Key) -> Bool {
-    if outer.first == .server { return true }
-    guard inner.second == nil else { return outer.second == nil && inner.parts.contains(outer.first) }
-    if outer.parts.contains(inner.first) { return true }
-    guard outer.second == nil, case .network(let network) = outer.first else { return false }
-    switch inner.first {
-    case .ip(let address): return network.contains(address)
-    case .network(let part): return network.prefix <= part.prefix && network.contains(part.address)
-    default: return false
+    if inner.second == nil { return outer.parts.contains { covers($0, inner.first) } }
+    return outer.parts.allSatisfy { part in inner.parts.contains { covers(part, $0) } }
+  }
+
+  private static func covers(_ outer: KeyPart, _ inner: KeyPart) -> Bool {
+    switch (outer, inner) {
+    case (.server, _): true
+    case (.network(let network), .ip(let address)): network.contains(address)
+    case (.network(let network), .network(let part)):
+      network.prefix <= part.prefix && network.contains(part.address)
+    case (.senderDomain(let domain), .sender(let sender)): Mailbox.domain(of: sender) == domain
+    default: outer == inner
     }
   }
 
@@ -255,7 +254,7 @@ public struct Engine: Sendable {
       case .ip(let address):
         if let network = policy.exempt.covers(address) { return "exempt.networks: \(network)" }
       case .network(let inner):
-        if let outer = policy.exempt.covers(inner.address), outer.prefix <= inner.prefix {
+        if let outer = policy.exempt.networks.first(where: { $0.prefix <= inner.prefix && $0.contains(inner.address) }) {
           return "exempt.networks: \(outer)"
         }
       default: break
@@ -277,7 +276,7 @@ public struct Engine: Sendable {
     guard cursor.shelf < shelves.count else { return ([], nil) }
     let end = cursor.place + count
     let found = shelves[cursor.shelf].busiest(in: cursor.place..<end, at: now)
-    let isDone = end >= shelves[cursor.shelf].table.slots.count
+    let isDone = end >= shelves[cursor.shelf].table.extent
     let next = isDone ? KeyCursor(shelf: cursor.shelf + 1) : KeyCursor(shelf: cursor.shelf, place: end)
     return (found, next.shelf < shelves.count ? next : nil)
   }
@@ -298,6 +297,15 @@ public struct Engine: Sendable {
 
 extension Decision {
   public var isRefused: Bool { if case .refuse = verdict { true } else { false } }
+
+  /// Whether a refusal stands that another must not replace: a penalty, a 5xx before a 4xx, the longer before the shorter,
+  /// so that nobody is told to come back earlier than it helps.
+  func holds(atLeast reason: Reason, _ code: ReplyCode) -> Bool {
+    guard case .refuse(let standing) = verdict else { return false }
+    if standing.isPenalty { return true }
+    if standing.code.isTemporary != code.isTemporary { return code.isTemporary }
+    return standing.reason.until >= reason.until
+  }
 }
 
 /// Where a walk over all keys stands.

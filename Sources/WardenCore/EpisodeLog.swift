@@ -10,6 +10,8 @@ struct EpisodeLog: Sendable {
   /// Episodes that had no room, and so told nobody.
   private(set) var dropped = 0
   let capacity: Int
+  /// The next moment to look for ended episodes: a full log must not be searched at each trip.
+  private var sweepAt = Timestamp(microseconds: 0)
 
   init(capacity: Int) { self.capacity = capacity }
 
@@ -21,12 +23,16 @@ struct EpisodeLog: Sendable {
       quietAt[episode] = now + quiet
       return until <= now
     }
-    if quietAt.count >= capacity { quietAt = quietAt.filter { $0.value > now } }
+    if quietAt.count >= capacity, sweepAt <= now {
+      quietAt = quietAt.filter { $0.value > now }
+      sweepAt = max(now + .seconds(1), quietAt.values.min() ?? now)
+    }
     guard quietAt.count < capacity else {
       dropped += 1
       return false
     }
     quietAt[episode] = now + quiet
+    sweepAt = min(sweepAt, now + quiet)
     return true
   }
 

@@ -49,7 +49,8 @@ public struct Subject: Sendable, Equatable {
     case .user: user.map(KeyPart.user)
     case .ip: ip.map(KeyPart.ip)
     case .network: network.map(KeyPart.network)
-    case .sender: sender.map(KeyPart.sender)
+    // All the world's bounces share the null sender; it is nobody.
+    case .sender: sender.flatMap { $0.isEmpty ? nil : KeyPart.sender($0) }
     case .senderDomain: senderDomain.map(KeyPart.senderDomain)
     case .server: .server
     }
@@ -72,21 +73,17 @@ public struct Event: Sendable {
   public var happened: Tally
   /// Is asked for: at MAIL only looked at, at the end of the message counted if it may pass.
   public var wants: Tally
-  /// The MTA's queue id, where it has one by now.
-  public var queueID: String?
   /// The MTA's own name, told once a session.
   public var host: String?
 
   public init(
-    at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
-    queueID: String? = nil, host: String? = nil
+    at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(), host: String? = nil
   ) {
     self.at = at
     self.step = step
     self.subject = subject
     self.happened = happened
     self.wants = wants
-    self.queueID = queueID
     self.host = host
   }
 }
@@ -135,6 +132,5 @@ public struct Notice: Sendable, Equatable {
   public let reason: Reason
   public let step: Step
   public let subject: Subject
-  public let queueID: String?
   public let at: Timestamp
 }

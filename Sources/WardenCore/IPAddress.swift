@@ -23,6 +23,8 @@ public struct IPAddress: Hashable, Sendable {
 
   public init?(_ text: some StringProtocol) {
     let text = String(text)
+    // inet_pton stops at a NUL.
+    guard !text.utf8.contains(0) else { return nil }
     var v4 = in_addr()
     var v6 = in6_addr()
     if inet_pton(AF_INET, text, &v4) == 1 {

@@ -20,13 +20,14 @@ public enum KeyKind: UInt8, CaseIterable, Sendable, Hashable {
   }
 }
 
-/// The kinds of a key: one, or a pair.
+/// The kinds of a key: one, or a pair, whose order means nothing.
 public struct KeyShape: Hashable, Sendable, CustomStringConvertible {
   public let first: KeyKind
   public let second: KeyKind?
   public init(_ first: KeyKind, _ second: KeyKind? = nil) {
-    self.first = first
-    self.second = second
+    let isInOrder = second.map { first.rawValue <= $0.rawValue } ?? true
+    self.first = isInOrder ? first : second!
+    self.second = isInOrder ? second : first
   }
   public var kinds: [KeyKind] { second.map { [first, $0] } ?? [first] }
   public var description: String { kinds.map(\.name).joined(separator: ", ") }
@@ -71,8 +72,9 @@ public struct Key: Hashable, Sendable {
   public let second: KeyPart?
 
   public init(_ first: KeyPart, _ second: KeyPart? = nil) {
-    self.first = first
-    self.second = second
+    let isInOrder = second.map { first.kind.rawValue <= $0.kind.rawValue } ?? true
+    self.first = isInOrder ? first : second!
+    self.second = isInOrder ? second : first
   }
 
   public var shape: KeyShape { KeyShape(first.kind, second?.kind) }
@@ -108,10 +110,12 @@ extension Key: CustomStringConvertible {
   public init(_ text: String, realms: LocalRealms) throws(Problem) {
     // A comma parts a pair only before another kind: addresses may hold commas.
     if let comma = text.indices.first(where: { index in
-      text[index] == "," && KeyKind.allCases.contains { text[text.index(after: index)...].hasPrefix($0.name) }
+      text[index] == "," && KeyKind.allCases.contains { text[text.index(after: index)...].hasPrefix("\($0.name):") }
     }) {
-      let (first, second) = (text[..<comma], text[text.index(after: comma)...])
-      self.init(try Self.part(String(first), realms), try Self.part(String(second), realms))
+      let first = try Self.part(String(text[..<comma]), realms)
+      let second = try Self.part(String(text[text.index(after: comma)...]), realms)
+      guard first.kind != second.kind, first != .server else { throw .form(text) }
+      self.init(first, second)
     } else {
       self.init(try Self.part(text, realms))
     }
@@ -122,10 +126,14 @@ extension Key: CustomStringConvertible {
     guard let colon = text.firstIndex(of: ":") else { throw .form(text) }
     guard let kind = KeyKind(name: text[..<colon]) else { throw .kind(String(text[..<colon])) }
     let value = String(text[text.index(after: colon)...])
-    guard !value.isEmpty || kind == .sender else { throw .value(kind: kind, text: value) }
+    guard !value.isEmpty else { throw .value(kind: kind, text: value) }
     switch kind {
     case .user: return .user(Bounded.text(realms.user(login: value)))
-    case .sender: return .sender(Bounded.text(Mailbox.normalized(value)))
+    case .sender:
+      let sender = Mailbox.normalized(value)
+      // The null sender is nobody's.
+      guard !sender.isEmpty else { throw .value(kind: kind, text: value) }
+      return .sender(Bounded.text(sender))
     case .senderDomain: return .senderDomain(Bounded.text(value.lowercased()))
     case .ip:
       guard let address = IPAddress(value) else { throw .value(kind: kind, text: value) }
@@ -147,6 +155,7 @@ enum Bounded {
     guard text.utf8.count > bytes else { return text }
     // FNV-1a, for its fixed value across restarts; a collision would only merge two over-long names.
     let hash = text.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
-    return String(text.prefix(64)) + "…#" + String(hash, radix: 16)
+    // Bytes, not characters: one character can carry kilobytes of accents.
+    return String(decoding: text.utf8.prefix(64), as: UTF8.self) + "…#" + String(hash, radix: 16)
   }
 }

@@ -1,24 +1,29 @@
 /// Per-key counters in a bounded table.
 ///
-/// A hand goes round the slots: each new key moves it on by two and drops what has been idle longer than the longest
-/// window, so expiry is spread over the inserts and needs no pause. A full table evicts the key with the least in its
-/// counters among the next few under the hand; an attacker who sprays keys mostly evicts their own. Swift seeds its
+/// A hand goes round the places: each new key moves it on by two and drops what has been idle longer than the longest
+/// window, so expiry is spread over the inserts and needs no pause. A full table evicts, among the next few under the hand,
+/// the key that is farthest from any limit; an attacker who sprays keys mostly evicts their own. Swift seeds its
 /// hashing anew in each process, so collisions cannot be chosen.
 struct KeyTable: Sendable {
-  struct Slot: Sendable {
-    let key: Key
-    /// One for each meter of the shelf.
-    var counters: [WindowCounter]
-    var touched: Timestamp
+  /// What a key's counters are measured by; the same for all keys of the table.
+  struct Layout: Sendable {
+    /// For each counter the smallest limit that is set to it.
+    var smallestLimits: [Int] = []
+    /// How long an idle key still counts.
+    var keep = TimeSpan.seconds(0)
   }
 
+  let capacity: Int
+  private(set) var layout = Layout()
   private var places: [Key: Int] = [:]
-  private(set) var slots: [Slot?] = []
+  // Side by side, a place in each: keys and times one, counters as many as the layout has.
+  private var keys: [Key?] = []
+  private var touched: [Timestamp] = []
+  private var counters: [WindowCounter] = []
   private var free: [Int] = []
   private var hand = 0
   /// Keys dropped while they still counted.
   private(set) var evicted = 0
-  let capacity: Int
 
   private static let sweptPerInsert = 2
   private static let comparedPerEviction = 32
@@ -26,37 +31,32 @@ struct KeyTable: Sendable {
   init(capacity: Int) { self.capacity = capacity }
 
   var count: Int { places.count }
+  /// Places in use and free.
+  var extent: Int { keys.count }
 
   func find(_ key: Key) -> Int? { places[key] }
+  func key(at place: Int) -> Key? { keys[place] }
 
-  subscript(place: Int) -> Slot {
-    get { slots[place]! }
-    _modify { yield &slots[place]! }
+  /// A key's counter.
+  subscript(place: Int, counter: Int) -> WindowCounter {
+    get { counters[place * layout.smallestLimits.count + counter] }
+    _modify { yield &counters[place * layout.smallestLimits.count + counter] }
   }
 
   /// The key's place, made if need be.
-  /// - Parameters:
-  ///   - counters: how many counters a new key gets.
-  ///   - keep: how long an idle key still counts.
-  mutating func place(for key: Key, counters: Int, now: Timestamp, keep: TimeSpan) -> Int {
+  mutating func place(for key: Key, now: Timestamp) -> Int {
     if let place = places[key] {
-      slots[place]!.touched = now
+      touched[place] = now
       return place
     }
-    for _ in 0..<min(Self.sweptPerInsert, slots.count) {
-      if let slot = slots[hand], slot.touched + keep <= now { clear(hand) }
-      hand = (hand + 1) % slots.count
+    for _ in 0..<min(Self.sweptPerInsert, keys.count) {
+      if isIdle(hand, now) { clear(hand) }
+      hand = (hand + 1) % keys.count
     }
-    if places.count >= capacity { evict() }
-    let slot = Slot(key: key, counters: Array(repeating: WindowCounter(), count: counters), touched: now)
-    let place: Int
-    if let unused = free.popLast() {
-      place = unused
-      slots[place] = slot
-    } else {
-      place = slots.count
-      slots.append(slot)
-    }
+    if places.count >= capacity { evict(now) }
+    let place = free.popLast() ?? append()
+    keys[place] = key
+    touched[place] = now
     places[key] = place
     return place
   }
@@ -65,29 +65,57 @@ struct KeyTable: Sendable {
     if let place = places[key] { clear(place) }
   }
 
-  /// Gives every key's counters a new layout.
-  mutating func relayout(_ change: ([WindowCounter]) -> [WindowCounter]) {
-    for place in slots.indices where slots[place] != nil { slots[place]!.counters = change(slots[place]!.counters) }
+  /// Takes another layout.
+  /// - Parameter sources: for each counter of the new layout the old one that it continues, if any.
+  mutating func relayout(_ new: Layout, sources: [Int?]) {
+    let width = layout.smallestLimits.count
+    if sources != Array(0..<width) {
+      counters = keys.indices.flatMap { place in
+        sources.map { source in source.map { counters[place * width + $0] } ?? WindowCounter() }
+      }
+    }
+    layout = new
+  }
+
+  private mutating func append() -> Int {
+    keys.append(nil)
+    touched.append(Timestamp(microseconds: 0))
+    for _ in layout.smallestLimits { counters.append(WindowCounter()) }
+    return keys.count - 1
+  }
+
+  private func isIdle(_ place: Int, _ now: Timestamp) -> Bool {
+    keys[place] != nil && touched[place] + layout.keep <= now
   }
 
   private mutating func clear(_ place: Int) {
-    guard let slot = slots[place] else { return }
-    places[slot.key] = nil
-    slots[place] = nil
+    guard let key = keys[place] else { return }
+    places[key] = nil
+    keys[place] = nil
+    for counter in layout.smallestLimits.indices { self[place, counter] = WindowCounter() }
     free.append(place)
   }
 
-  private mutating func evict() {
-    var victim: (place: Int, weight: Int)?
+  private mutating func evict(_ now: Timestamp) {
+    var victim: (place: Int, weight: Double)?
     for _ in 0..<Self.comparedPerEviction {
-      if let slot = slots[hand] {
-        let weight = slot.counters.reduce(0) { max($0, $1.total) }
-        if victim == nil || weight < victim!.weight { victim = (hand, weight) }
-      }
-      hand = (hand + 1) % slots.count
+      defer { hand = (hand + 1) % keys.count }
+      guard keys[hand] != nil else { continue }
+      if isIdle(hand, now) { return clear(hand) }
+      let weight = weight(hand)
+      if victim == nil || weight < victim!.weight { victim = (hand, weight) }
     }
     guard let victim else { return }
     clear(victim.place)
     evicted += 1
+  }
+
+  /// The largest share of a limit that the key has used.
+  private func weight(_ place: Int) -> Double {
+    var weight = 0.0
+    for (counter, limit) in layout.smallestLimits.enumerated() {
+      weight = max(weight, Double(self[place, counter].total) / Double(limit))
+    }
+    return weight
   }
 }

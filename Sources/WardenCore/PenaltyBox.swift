@@ -4,10 +4,18 @@ public struct Penalty: Sendable, Equatable {
   public let reason: Reason
   public let code: ReplyCode
   public let reply: ReplyTemplate?
-  public let since: Timestamp
-  public var until: Timestamp
+  public private(set) var since: Timestamp
+  public let until: Timestamp
   /// How often it has been refused since.
-  public var attempts = 0
+  public internal(set) var attempts = 0
+
+  /// This penalty as the sequel of one that is still in force.
+  func continuing(_ old: Penalty) -> Penalty {
+    var penalty = self
+    penalty.since = old.since
+    penalty.attempts = old.attempts
+    return penalty
+  }
 }
 
 /// Who is blocked, why, until when.
@@ -20,6 +28,8 @@ struct PenaltyBox {
   /// Penalties that had no room.
   private(set) var dropped = 0
   let capacity: Int
+  /// The next moment to look for ended penalties: a full box must not be searched at each trip.
+  private var sweepAt = Timestamp(microseconds: 0)
 
   private struct PrefixLength: Hashable {
     let isV4: Bool
@@ -33,23 +43,40 @@ struct PenaltyBox {
   /// Whether any penalty could stop a client as it connects.
   var stopsAtConnect: Bool { shapes.contains { $0.key.isKnownAtConnect } }
 
-  /// Whether there was room. An existing penalty is only ever prolonged.
-  mutating func insert(_ penalty: Penalty, now: Timestamp) -> Bool {
-    if let old = penalties[penalty.key] {
-      if old.until >= penalty.until { return true }
-      var longer = penalty
-      longer.attempts = old.attempts
-      penalties[penalty.key] = longer
-      return true
+  enum Insertion {
+    case new
+    /// The key was in the box; a penalty is only ever prolonged.
+    case prolonged
+    /// A penalty that lasts at least as long was there already.
+    case unchanged
+    case noRoom
+  }
+
+  mutating func insert(_ penalty: Penalty, now: Timestamp) -> Insertion {
+    if let old = penalties[penalty.key], old.until > now {
+      if old.until >= penalty.until { return .unchanged }
+      penalties[penalty.key] = penalty.continuing(old)
+      return .prolonged
     }
-    if penalties.count >= capacity { removeExpired(now: now) }
+    remove(penalty.key)
+    if penalties.count >= capacity, sweepAt <= now { removeExpired(now: now) }
+    if penalties.count >= capacity, penalty.reason.rule == Reason.administrator { dropFirstAutomatic() }
     guard penalties.count < capacity else {
       dropped += 1
-      return false
+      return .noRoom
     }
     penalties[penalty.key] = penalty
+    sweepAt = min(sweepAt, penalty.until)
     note(penalty.key, 1)
-    return true
+    return .new
+  }
+
+  /// An attacker who fills the box with addresses of his own must not keep the administrator out of it.
+  private mutating func dropFirstAutomatic() {
+    let automatic = penalties.values.filter { $0.reason.rule != Reason.administrator }
+    guard let first = automatic.min(by: { $0.until < $1.until }) else { return }
+    remove(first.key)
+    dropped += 1
   }
 
   @discardableResult
@@ -60,7 +87,9 @@ struct PenaltyBox {
   }
 
   mutating func removeExpired(now: Timestamp) {
-    for (key, penalty) in penalties where penalty.until <= now { remove(key) }
+    // Gathered first: removing while walking would copy the whole box.
+    for key in penalties.values.filter({ $0.until <= now }).map(\.key) { remove(key) }
+    sweepAt = max(now + .seconds(1), penalties.values.lazy.map(\.until).min() ?? now)
   }
 
   /// The penalty in force on the subject that lasts longest; counts the attempt.
@@ -75,10 +104,12 @@ struct PenaltyBox {
   private func inForce(on subject: Subject, now: Timestamp) -> [Penalty] {
     var found: [Penalty] = []
     for shape in shapes.keys {
-      if shape == KeyShape(.network) {
+      if shape.kinds.contains(.network) {
         guard let ip = subject.ip else { continue }
+        var inNetwork = subject
         for prefix in prefixes.keys where prefix.isV4 == ip.isV4 {
-          if let penalty = penalties[Key(.network(Network(of: ip, prefix: prefix.length)))] { found.append(penalty) }
+          inNetwork.network = Network(of: ip, prefix: prefix.length)
+          if let key = inNetwork.key(shape), let penalty = penalties[key] { found.append(penalty) }
         }
       } else if let key = subject.key(shape), let penalty = penalties[key] {
         found.append(penalty)
@@ -90,7 +121,7 @@ struct PenaltyBox {
   private mutating func note(_ key: Key, _ change: Int) {
     shapes[key.shape, default: 0] += change
     if shapes[key.shape] == 0 { shapes[key.shape] = nil }
-    if key.second == nil, case .network(let network) = key.first {
+    for case .network(let network) in key.parts {
       let prefix = PrefixLength(isV4: network.address.isV4, length: network.prefix)
       prefixes[prefix, default: 0] += change
       if prefixes[prefix] == 0 { prefixes[prefix] = nil }

@@ -140,6 +140,7 @@ public struct ReplyCode: Sendable, Hashable {
 
   static let tempfail = ReplyCode(code: 450, enhanced: "4.7.1")
   static let reject = ReplyCode(code: 550, enhanced: "5.7.1")
+  static let closing = ReplyCode(code: 421, enhanced: "4.7.1")
 }
 
 /// A rule's own reply: `450 4.7.1 {user}: {count} messages in {window}`.

@@ -28,6 +28,9 @@ public struct SMTPSession: Sendable {
     public let description: String
   }
 
+  /// No MTA lets a transaction come near; keeps sums of what it claims from overflowing.
+  private static let mostRefusals = 1_000_000
+
   private enum Watch { case notConnected, watching, notWatched }
 
   private struct Transaction: Sendable {
@@ -71,7 +74,7 @@ public struct SMTPSession: Sendable {
   /// - Parameters:
   ///   - sender: the path as typed.
   ///   - login: the authenticated name as the MTA gives it; nothing without AUTH.
-  public mutating func mail(at: Timestamp, sender: String, login: String?, queueID: String?) throws -> Event {
+  public mutating func mail(at: Timestamp, sender: String, login: String?) throws -> Event {
     guard watch == .watching else { throw OutOfOrder(description: "MAIL came without CONNECT") }
     hadMail = true
     cutOff = false
@@ -90,21 +93,20 @@ public struct SMTPSession: Sendable {
       transaction = Transaction(isMismatch: false)
     }
     return Event(
-      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(messages: 1, recipients: 1),
-      queueID: queueID)
+      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(messages: 1, recipients: 1))
   }
 
   /// - Parameter refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
   /// - Returns: nothing where nothing has to be counted or decided yet.
-  public mutating func recipient(at: Timestamp, _ fate: RecipientFate, refusals: Int?, queueID: String?) throws -> Event? {
+  public mutating func recipient(at: Timestamp, _ fate: RecipientFate, refusals: Int?) throws -> Event? {
     guard transaction != nil else { throw OutOfOrder(description: "RCPT came without MAIL") }
     switch fate {
     case .accepted:
       transaction!.recipients += 1
       var happened = Tally()
       note(refusals: refusals, in: &happened)
-      guard setup.needs.contains(.answersAtRecipient) || !happened.isEmpty else { return nil }
-      return Event(at: at, step: .recipient, subject: subject, happened: happened, queueID: queueID)
+      guard setup.needs.contains(.recipientReply) || !happened.isEmpty else { return nil }
+      return Event(at: at, step: .recipient, subject: subject, happened: happened)
     case .refused(let enhancedCode, let text):
       transaction!.shownRefusals += 1
       var happened = Tally()
@@ -115,7 +117,7 @@ public struct SMTPSession: Sendable {
       }
       note(refusals: refusals, in: &happened)
       guard !happened.isEmpty else { return nil }
-      return Event(at: at, step: .refusedRecipient, subject: subject, happened: happened, queueID: queueID)
+      return Event(at: at, step: .refusedRecipient, subject: subject, happened: happened)
     }
   }
 
@@ -124,23 +126,24 @@ public struct SMTPSession: Sendable {
   /// Part of the message's header or body, in bytes.
   public mutating func content(bytes: Int) { transaction?.bytes += bytes }
 
-  public mutating func endOfMessage(at: Timestamp, refusals: Int?, queueID: String?) throws -> Event {
+  public mutating func endOfMessage(at: Timestamp, refusals: Int?) throws -> Event {
     guard let ending = transaction else { throw OutOfOrder(description: "the end of a message came without MAIL") }
     var happened = Tally()
     note(refusals: refusals, in: &happened)
     let wants = wanted(messages: 1, recipients: ending.recipients)
     transaction = nil
-    return Event(
-      at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants, queueID: queueID)
+    return Event(at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants)
   }
 
   /// The transaction is given up. Can come without one.
   public mutating func abort() {
-    cutOff = transaction?.hasData ?? false
+    // libmilter can tell of one end twice.
+    if let transaction { cutOff = transaction.hasData }
     transaction = nil
   }
 
-  public func badCommand(at: Timestamp) -> Event? {
+  public mutating func badCommand(at: Timestamp) -> Event? {
+    cutOff = false
     guard watch == .watching else { return nil }
     return Event(at: at, step: .command, subject: subject, happened: [.badCommands: 1])
   }
@@ -150,6 +153,8 @@ public struct SMTPSession: Sendable {
   public mutating func close(at: Timestamp) -> Event? {
     guard watch == .watching else { return nil }
     watch = .notWatched
+    // The MTA may be gone without having said so.
+    abort()
     var happened = Tally()
     // Port 0 and a missing address are this machine's own programs: they never probe us.
     if !hadMail, subject.ip != nil { happened[.brokenConnections] = 1 }
@@ -164,8 +169,8 @@ public struct SMTPSession: Sendable {
   /// Whether the MTA waits for a decision here; where it does not, none can be given.
   public func answers(at step: Step) -> Bool {
     switch step {
-    case .connect: setup.needs.contains(.answersAtConnect)
-    case .recipient: setup.needs.contains(.answersAtRecipient)
+    case .connect: setup.needs.contains(.connectReply)
+    case .recipient: setup.needs.contains(.recipientReply)
     case .mail, .endOfMessage: true
     case .refusedRecipient, .command, .close: false
     }
@@ -179,8 +184,10 @@ public struct SMTPSession: Sendable {
     // Turned away by us, so not broken by the client.
     case (.refuse, .connect): watch = .notWatched
     case (.refuse, .mail): transaction = nil
-    // The MTA takes the refused recipient off the message.
-    case (.refuse, .recipient): transaction?.recipients -= 1
+    // The MTA takes the refused recipient off the message, and Sendmail counts our refusal with its own.
+    case (.refuse, .recipient):
+      transaction?.recipients -= 1
+      transaction?.shownRefusals += 1
     default: break
     }
   }
@@ -199,7 +206,7 @@ public struct SMTPSession: Sendable {
   /// Sendmail shows no recipient that its rulesets (relaying, access_db) refuse; only its count grows.
   private mutating func note(refusals: Int?, in happened: inout Tally) {
     guard let refusals, transaction != nil else { return }
-    transaction!.countedRefusals = max(transaction!.countedRefusals, refusals)
+    transaction!.countedRefusals = max(transaction!.countedRefusals, min(refusals, Self.mostRefusals))
     let hidden = transaction!.countedRefusals - transaction!.shownRefusals
     guard hidden > 0 else { return }
     // What is counted now counts as shown, so that it counts once.
@@ -213,7 +220,15 @@ public struct SMTPSession: Sendable {
   static func cause(enhancedCode: String, text: String) -> Signal? {
     if enhancedCode == "5.1.1" || enhancedCode == "5.1.10" { return .unknownRecipients }
     if text.hasPrefix("Relay access denied") { return .relayAttempts }
-    if text.hasPrefix("unavailable; Client host ["), text.contains("] blocked using ") { return .dnsblRejections }
-    return nil
+    return isDNSBLRefusal(text) ? .dnsblRejections : nil
+  }
+
+  /// `unavailable; Client host [192.0.2.7] blocked using dnsbl.example; …`
+  private static func isDNSBLRefusal(_ text: String) -> Bool {
+    let beginning = "unavailable; Client host ["
+    guard text.hasPrefix(beginning) else { return false }
+    let rest = text.dropFirst(beginning.count)
+    guard let end = rest.firstIndex(of: "]"), IPAddress(rest[..<end]) != nil else { return false }
+    return rest[end...].hasPrefix("] blocked using ")
   }
 }

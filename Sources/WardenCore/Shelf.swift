@@ -8,12 +8,29 @@ struct Shelf: Sendable {
     let window: TimeSpan
   }
 
-  struct MeteredRule: Sendable {
+  /// A rule with what every event asks of it at hand. A class, so that walking the rules copies none.
+  final class MeteredRule: Sendable {
     let rule: Rule
+    let signal: Signal
     /// For each limit its meter's place.
     let meters: [Int]
     /// How long the rule must not trip on a key before the next trip opens a new episode.
     let quiet: TimeSpan
+    /// What it may refuse by itself, before any of it is counted: what a message asks for …
+    let refusesWanted: Bool
+    /// … or everything that comes after what has happened too often. A block followed as it happened, and a connection
+    /// that was let in stays in: those over the limit were refused as they came.
+    let refusesAfter: Bool
+
+    init(_ rule: Rule, meters: [Int]) {
+      self.rule = rule
+      self.meters = meters
+      signal = rule.count
+      quiet = rule.limits.map(\.window).max()!
+      let isAdmitted = rule.count.declaration.counting == .admitted
+      refusesWanted = isAdmitted && (rule.refuses || rule.blocks)
+      refusesAfter = !isAdmitted && rule.refuses && rule.count != .connections
+    }
   }
 
   let shape: KeyShape
@@ -23,8 +40,8 @@ struct Shelf: Sendable {
   private(set) var signals: UInt32 = 0
   /// Whether a rule here may refuse without a penalty.
   private(set) var canRefuse = false
-  /// How long an idle key still counts.
-  private var keep = TimeSpan.seconds(0)
+  /// The same at a recipient, where a message asks for nothing yet.
+  private(set) var canRefuseRecipients = false
   private(set) var table: KeyTable
 
   init(shape: KeyShape, capacity: Int) {
@@ -44,20 +61,24 @@ struct Shelf: Sendable {
     }
     self.rules = rules.map { rule in
       MeteredRule(
-        rule: rule,
+        rule,
         meters: rule.limits.map { limit in
           meters.firstIndex(of: Meter(signal: rule.count, window: limit.window))!
-        }, quiet: rule.limits.map(\.window).max()!)
+        })
     }
     signals = meters.reduce(0) { $0 | (1 << UInt32($1.signal.rawValue)) }
-    canRefuse = rules.contains { $0.refuses || $0.blocks }
+    canRefuse = self.rules.contains { $0.refusesWanted || $0.refusesAfter }
+    canRefuseRecipients = self.rules.contains { $0.refusesAfter }
     // An event stays counted for one slot longer than the window.
     let longest = meters.map(\.window.microseconds).max() ?? 0
-    keep = TimeSpan(microseconds: longest + longest / WindowCounter.slotsPerWindow + 1)
-    if old != meters {
-      let places = meters.map { old.firstIndex(of: $0) }
-      table.relayout { counters in places.map { $0.map { counters[$0] } ?? WindowCounter() } }
-    }
+    table.relayout(
+      KeyTable.Layout(
+        smallestLimits: meters.map { meter in
+          rules.filter { $0.count == meter.signal }.flatMap(\.limits).filter { $0.window == meter.window }
+            .map(\.count).min()!
+        },
+        keep: TimeSpan(microseconds: longest + longest / WindowCounter.slotsPerWindow + 1)),
+      sources: meters.map { old.firstIndex(of: $0) })
   }
 
   func counts(_ tally: Tally) -> Bool { signals & tally.mask != 0 }
@@ -65,9 +86,9 @@ struct Shelf: Sendable {
   /// Counts the tally for the key.
   /// - Returns: the key's place.
   mutating func add(_ tally: Tally, to key: Key, at now: Timestamp) -> Int {
-    let place = table.place(for: key, counters: meters.count, now: now, keep: keep)
-    for (index, meter) in meters.enumerated() where tally.has(meter.signal) {
-      table[place].counters[index].add(tally[meter.signal], at: now, window: meter.window)
+    let place = table.place(for: key, now: now)
+    for index in meters.indices where tally.has(meters[index].signal) {
+      table[place, index].add(tally[meters[index].signal], at: now, window: meters[index].window)
     }
     return place
   }
@@ -76,15 +97,20 @@ struct Shelf: Sendable {
   /// - Parameter place: the key's place; nothing for a key that was never counted.
   mutating func over(_ metered: MeteredRule, key: Key, place: Int?, adding: Int, at now: Timestamp) -> Reason? {
     var worst: Reason?
-    for (limit, meter) in zip(metered.rule.limits, metered.meters) {
-      let have = place.map { table[$0].counters[meter].count(at: now, window: limit.window) } ?? 0
+    for index in metered.meters.indices {
+      let (limit, meter) = (metered.rule.limits[index], metered.meters[index])
+      let have = place.map { table[$0, meter].count(at: now, window: limit.window) } ?? 0
       let (count, overflow) = have.addingReportingOverflow(adding)
       guard overflow || count > limit.count else { continue }
       var until = now + limit.window
       if adding <= limit.count, let place {
-        until = table[place].counters[meter].time(untilAtMost: limit.count - adding, window: limit.window, now: now)
+        until = table[place, meter].time(untilAtMost: limit.count - adding, window: limit.window, now: now)
       }
-      if let block = metered.rule.then.block { until = max(until, now + block) }
+      if let block = metered.rule.then.block {
+        // What has happened and only blocks lets go when the block ends, whatever is still counted.
+        let onlyBlocks = metered.rule.then.refusal == nil && metered.rule.count.declaration.counting == .occurred
+        until = onlyBlocks ? now + block : max(until, now + block)
+      }
       if worst == nil || until > worst!.until {
         worst = Reason(
           rule: metered.rule.name, key: key,
@@ -103,11 +129,11 @@ struct Shelf: Sendable {
     let place = table.find(key)
     return rules.flatMap { metered in
       zip(metered.rule.limits, metered.meters).map { limit, meter in
-        let count = place.map { table[$0].counters[meter].count(at: now, window: limit.window) } ?? 0
+        let count = place.map { table[$0, meter].count(at: now, window: limit.window) } ?? 0
         let left = max(0, limit.count - count)
         let free =
           place.map {
-            table[$0].counters[meter].time(untilAtMost: max(0, limit.count - 1), window: limit.window, now: now)
+            table[$0, meter].time(untilAtMost: max(0, limit.count - 1), window: limit.window, now: now)
           } ?? now
         return Standing(
           key: key, rule: metered.rule.name, mode: metered.rule.mode, signal: metered.rule.count, limit: limit,
@@ -118,8 +144,8 @@ struct Shelf: Sendable {
 
   /// The keys in some of the table's places, each with the limit it is nearest to.
   mutating func busiest(in places: Range<Int>, at now: Timestamp) -> [Standing] {
-    places.clamped(to: table.slots.indices).compactMap { place in
-      guard let key = table.slots[place]?.key else { return nil }
+    places.clamped(to: 0..<table.extent).compactMap { place in
+      guard let key = table.key(at: place) else { return nil }
       return standings(of: key, at: now).filter { $0.count > 0 }.max { $0.share < $1.share }
     }
   }

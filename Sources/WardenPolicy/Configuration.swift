@@ -68,10 +68,15 @@ public struct ReadResult: Sendable {
   public let configuration: Configuration?
   /// In the order of the file.
   public let diagnostics: [Diagnostic]
+  /// Where the running daemon is asked, as far as the file tells: whoever has just broken it must still find the daemon.
+  public let controlSocket: String
 
-  public init(configuration: Configuration?, diagnostics: [Diagnostic]) {
+  public init(
+    configuration: Configuration?, diagnostics: [Diagnostic], controlSocket: String = Configuration.defaultControl
+  ) {
     self.configuration = configuration
     self.diagnostics = diagnostics
+    self.controlSocket = controlSocket
   }
 
   public var errors: [Diagnostic] { diagnostics.filter { $0.severity == .error } }

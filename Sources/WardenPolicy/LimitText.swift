@@ -7,7 +7,7 @@ enum LimitText {
   }
 
   static func limit(_ text: String, of signal: Signal?) throws(Problem) -> Limit {
-    let words = text.split(separator: " ")
+    let words = text.split(whereSeparator: \.isWhitespace)
     guard words.count == 3, words[1] == "per" else {
       throw Problem(message: "\"\(text)\" is not a limit; write a number and a window, such as 25 per 2h")
     }

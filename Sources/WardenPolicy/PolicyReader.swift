@@ -13,7 +13,9 @@ public enum PolicyReader {
     if let root = reader.root(of: text) { readRoot(root, &configuration, &reader, socketCheck) }
     let diagnostics = reader.diagnostics.sorted()
     let isSound = !diagnostics.contains { $0.severity == .error }
-    return ReadResult(configuration: isSound ? configuration : nil, diagnostics: diagnostics)
+    return ReadResult(
+      configuration: isSound ? configuration : nil, diagnostics: diagnostics, controlSocket: configuration.control.place
+    )
   }
 
   private static func readRoot(
@@ -33,10 +35,14 @@ public enum PolicyReader {
     if let exempt = fields["exempt"] { configuration.policy.exempt = readExempt(exempt, &reader) }
     if let prefix = fields["network-prefix"] { configuration.policy.networkPrefix = readPrefix(prefix, &reader) }
     if let realms = fields["realms"] {
-      configuration.policy.realms = reader.list(realms, "realms").compactMap { reader.text($0, "a realm") }
+      configuration.policy.realms = reader.list(realms, "realms").compactMap { item in
+        guard let realm = reader.text(item, "a realm") else { return nil }
+        if realm.contains("@") { reader.error("\"\(realm)\" is not a realm; write example.org", at: item) }
+        return realm
+      }
     }
     readRules(fields["rules"], root, &configuration.policy, &reader)
-    warnOfExemptUsersBehindBlocks(fields["exempt"], configuration.policy, &reader)
+    warnOfExemptUsersBehindBlocks(fields["exempt"]?["users"], configuration.policy, &reader)
   }
 
   // MARK: - listen
@@ -46,13 +52,15 @@ public enum PolicyReader {
   ) {
     guard let fields = reader.fields(of: node, "listen", known: ["milter", "control", "web"]) else { return }
     if let milter = fields["milter"] {
-      configuration.milter = readSocket(milter, "listen.milter", keys: ["socket", "group", "mode"], &reader, socketCheck)
+      configuration.milter = readSocket(
+        milter, "listen.milter", keys: ["socket", "group", "mode"], &reader, socketCheck)
     }
     if let control = fields["control"] {
-      configuration.control = readSocket(control, "listen.control", keys: ["socket", "group"], &reader) { path in
+      let socket = readSocket(control, "listen.control", keys: ["socket", "group"], &reader) { path in
         if !path.hasPrefix("/") { return "\"\(path)\" is not an absolute path" }
         return path.utf8.count > 106 ? "a UNIX socket's path has at most 106 bytes" : nil
       }
+      if !socket.place.isEmpty { configuration.control = socket }
     }
     if let web = fields["web"] {
       _ = reader.text(web, "listen.web")
@@ -69,11 +77,11 @@ public enum PolicyReader {
     if node.mapping != nil {
       guard let fields = reader.fields(of: node, what, known: keys) else { return socket }
       placeNode = fields["socket"]
-      if placeNode == nil { reader.error("\(what) has no \"socket\"", at: node) }
+      if node["socket"] == nil { reader.error("\(what) has no \"socket\"", at: node) }
       socket.group = reader.text(fields["group"], "\(what).group")
       if let mode = reader.text(fields["mode"], "\(what).mode") {
         // At least the owner must be able to connect; other bits than rw mean nothing for a socket.
-        if let bits = UInt32(mode, radix: 8), bits & ~0o666 == 0, bits & 0o600 == 0o600 {
+        if isNumber(mode), let bits = UInt32(mode, radix: 8), bits & ~0o666 == 0, bits & 0o600 == 0o600 {
           socket.mode = bits
         } else {
           reader.error("\"\(mode)\" is not a mode for a socket; write 0600, 0660 or 0666", at: fields["mode"])
@@ -81,11 +89,16 @@ public enum PolicyReader {
       }
     }
     if let place = reader.text(placeNode, what) {
-      socket.place = place
-      if let problem = check(place) { reader.error("\(what): \(problem)", at: placeNode) }
+      if let problem = check(place) { reader.error("\(what): \(problem)", at: placeNode) } else { socket.place = place }
+      if place.hasPrefix("inet"), node.mapping != nil, let idle = node["group"] ?? node["mode"] {
+        reader.warn("a network socket has neither group nor mode: they have no effect", at: idle)
+      }
     }
     return socket
   }
+
+  /// Without the sign that Swift's numbers may have.
+  private static func isNumber(_ text: String) -> Bool { text.utf8.allSatisfy { (0x30...0x39).contains($0) } }
 
   // MARK: - exempt, network-prefix
 
@@ -101,11 +114,11 @@ public enum PolicyReader {
       if text.contains("/"), IPAddress(text.prefix { $0 != "/" }) != network.address {
         reader.warn("\(text) has bits beyond its prefix; it means \(network)", at: item)
       }
+      if network.prefix == 0 { reader.warn("\(text) exempts everybody", at: item) }
       exempt.networks.append(network)
     }
     for item in reader.list(fields["users"], "exempt.users") {
       guard let text = reader.text(item, "a user") else { continue }
-      if text.isEmpty { reader.error("an exempt user has no name", at: item) }
       exempt.users.insert(text.lowercased())
     }
     return exempt
@@ -116,7 +129,7 @@ public enum PolicyReader {
     guard let fields = reader.fields(of: node, "network-prefix", known: ["ipv4", "ipv6"]) else { return prefix }
     for (name, longest, place) in [("ipv4", 32, \NetworkPrefix.v4), ("ipv6", 128, \NetworkPrefix.v6)] {
       guard let text = reader.text(fields[name], name) else { continue }
-      guard let length = Int(text), (1...longest).contains(length) else {
+      guard isNumber(text), let length = Int(text), (1...longest).contains(length) else {
         reader.error("\(name) is a prefix length from 1 to \(longest), not \"\(text)\"", at: fields[name])
         continue
       }
@@ -128,8 +141,8 @@ public enum PolicyReader {
   // MARK: - rules
 
   private static func readRules(_ node: Node?, _ root: Node, _ policy: inout Policy, _ reader: inout YAMLReader) {
-    guard let node else {
-      reader.warn("there are no rules: nothing will ever be refused", at: root)
+    guard let node, node.sequence?.isEmpty != true else {
+      reader.warn("there are no rules: nothing will ever be refused", at: node ?? root)
       return
     }
     var names: Set<String> = []
@@ -150,6 +163,11 @@ public enum PolicyReader {
     let name = readName(fields["name"], taken: &names, &reader)
     let signal = readSignal(fields["count"], &reader)
     let shape = readShape(fields["per"], &reader)
+    if let signal, let shape, signal.declaration.comesBeforeMail, !shape.isKnownAtConnect {
+      reader.error(
+        "\(signal.phrase) are counted before anybody has logged in or named a sender; count them per ip, network or server",
+        at: fields["per"])
+    }
     let limits = readLimits(fields["limit"], of: signal, &reader)
     let then = readThen(fields["then"], &reader)
     let mode = reader.choice(fields["mode"], "mode", Rule.Mode.self) ?? .enforce
@@ -164,7 +182,8 @@ public enum PolicyReader {
   private static func readName(_ node: Node?, taken: inout Set<String>, _ reader: inout YAMLReader) -> String? {
     guard let name = reader.text(node, "name") else { return nil }
     let allowed = name.unicodeScalars.allSatisfy {
-      $0.isASCII && ($0.properties.isAlphabetic || $0.properties.numericType != nil || "-_.".unicodeScalars.contains($0))
+      $0.isASCII
+        && ($0.properties.isAlphabetic || $0.properties.numericType != nil || "-_.".unicodeScalars.contains($0))
     }
     guard allowed, !name.isEmpty, name.utf8.count <= 64 else {
       reader.error("a rule's name has up to 64 letters, digits, \"-\", \"_\" and \".\", not \"\(name)\"", at: node)
@@ -200,19 +219,17 @@ public enum PolicyReader {
     for (word, place) in words {
       guard let kind = KeyKind(name: word) else {
         let names = KeyKind.allCases.map(\.name)
-        reader.error("unknown key \"\(word)\"\(Suggestion.phrase(for: word, among: names))", at: place)
-        return nil
+        reader.error("unknown kind of key \"\(word)\"\(Suggestion.phrase(for: word, among: names))", at: place)
+        continue
       }
-      guard !kinds.contains(kind), kind != .server || words.count == 1 else {
+      if kinds.contains(kind) || kind == .server && words.count > 1 {
         reader.error("\"\(word)\" adds nothing to the pair", at: place)
-        return nil
+        continue
       }
       kinds.append(kind)
     }
-    guard (1...2).contains(kinds.count) else {
-      if kinds.count > 2 { reader.error("a key has one kind or two, not \(kinds.count)", at: node) }
-      return nil
-    }
+    if words.count > 2 { reader.error("a key has one kind or two, not \(words.count)", at: node) }
+    guard (1...2).contains(words.count), kinds.count == words.count else { return nil }
     return KeyShape(kinds[0], kinds.count == 2 ? kinds[1] : nil)
   }
 
@@ -237,8 +254,14 @@ public enum PolicyReader {
     guard let node else { return nil }
     var then = Consequences()
     var isSound = true
+    var seen: Set<Substring> = []
     for (text, place) in reader.oneOrMore(node, "then") {
-      let words = text.split(separator: " ")
+      let words = text.split(whereSeparator: \.isWhitespace)
+      if let action = words.first, !seen.insert(action).inserted {
+        reader.error("\"\(action)\" is there already", at: place)
+        isSound = false
+        continue
+      }
       switch words.first {
       case "alert" where words.count == 1: then.alert = true
       case "tempfail" where words.count == 1, "reject" where words.count == 1:
@@ -246,7 +269,7 @@ public enum PolicyReader {
           reader.error("a rule either tempfails or rejects", at: place)
           isSound = false
         }
-        then.refusal = Consequences.Refusal(rawValue: text)
+        then.refusal = Consequences.Refusal(rawValue: String(words[0]))
       case "block":
         guard words.count == 3, words[1] == "for", let span = TimeSpan(words[2]), span.microseconds > 0 else {
           reader.error("\"\(text)\" is not a block; write block for 1h or block for 3d", at: place)
@@ -258,8 +281,9 @@ public enum PolicyReader {
         reader.error("\"\(text)\": this version cannot do that yet", at: place)
         isSound = false
       default:
-        let actions = ["alert", "tempfail", "reject", "block for"]
-        reader.error("unknown action \"\(text)\"\(Suggestion.phrase(for: text, among: actions))", at: place)
+        let actions = ["alert", "tempfail", "reject", "block"]
+        let word = words.first.map(String.init) ?? text
+        reader.error("unknown action \"\(text)\"\(Suggestion.phrase(for: word, among: actions))", at: place)
         isSound = false
       }
     }
@@ -270,7 +294,7 @@ public enum PolicyReader {
     _ node: Node?, per shape: KeyShape?, then: Consequences?, _ reader: inout YAMLReader
   ) -> ReplyTemplate? {
     guard let text = reader.text(node, "reply") else { return nil }
-    do throws(ReplyText.Problem) {
+    do throws(ReplyText.Problems) {
       let reply = try ReplyText.template(text, per: shape)
       guard let then else { return reply }
       if let refusal = then.refusal, reply.code.isTemporary != (refusal == .tempfail) {
@@ -281,7 +305,7 @@ public enum PolicyReader {
       }
       return reply
     } catch {
-      reader.error(error.message, at: node)
+      for message in error.messages { reader.error(message, at: node) }
       return nil
     }
   }
@@ -289,7 +313,10 @@ public enum PolicyReader {
   /// Whoever is exempt by name is known only after login; a block of the address comes first.
   private static func warnOfExemptUsersBehindBlocks(_ node: Node?, _ policy: Policy, _ reader: inout YAMLReader) {
     guard !policy.exempt.users.isEmpty,
-      let rule = policy.rules.first(where: { $0.mode == .enforce && $0.then.block != nil && $0.per.isKnownAtConnect })
+      let rule = policy.rules.first(where: { rule in
+        rule.mode == .enforce && rule.per.isKnownAtConnect
+          && (rule.then.block != nil || rule.then.refusal != nil && rule.count == .connections)
+      })
     else { return }
     reader.warn(
       "exempt users are known only once they have logged in; rule \"\(rule.name)\" can turn their address away before that"

@@ -5,6 +5,8 @@ import Yams
 struct YAMLReader {
   let file: String
   private(set) var diagnostics: [Diagnostic] = []
+  /// How many keys were hidden, each behind a character of its own for private use.
+  private var hidden: UInt32 = 0
 
   init(file: String) { self.file = file }
 
@@ -12,6 +14,7 @@ struct YAMLReader {
   mutating func warn(_ message: String, at node: Node?) { add(message, node, .warning) }
 
   private mutating func add(_ message: String, _ node: Node?, _ severity: Diagnostic.Severity) {
+    let message = message.count > 400 ? message.prefix(200) + " ... " + message.suffix(195) : message
     diagnostics.append(
       Diagnostic(
         file: file, line: node?.mark?.line ?? 0, column: node?.mark?.column ?? 0, severity: severity,
@@ -26,6 +29,19 @@ struct YAMLReader {
         return nil
       }
       return node
+    } catch YamlError.duplicatedKeysInMapping(let keys, let context) {
+      let key = keys.sorted().first ?? ""
+      let place = Self.secondPlace(of: key, from: context.mark.line, in: text)
+      let (line, column) = place.map { ($0.line, $0.column) } ?? (context.mark.line, context.mark.column)
+      diagnostics.append(Diagnostic(file: file, line: line, column: column, message: "\"\(key)\" is given twice"))
+      // Yams goes no further. With the second key hidden behind as many other characters, all else keeps its place.
+      guard let place, hidden < 20 else { return nil }
+      hidden += 1
+      let other = Unicode.Scalar(0xe000 + hidden)!
+      let cover = String(String.UnicodeScalarView(text[place.range].unicodeScalars.map { _ in other }))
+      var rest = text
+      rest.replaceSubrange(place.range, with: cover)
+      return root(of: rest)
     } catch let problem as YamlError {
       diagnostics.append(Self.diagnostic(of: problem, file: file, text: text))
     } catch {
@@ -36,38 +52,78 @@ struct YAMLReader {
 
   private static func diagnostic(of problem: YamlError, file: String, text: String) -> Diagnostic {
     switch problem {
-    case .scanner(_, let message, let mark, _), .parser(_, let message, let mark, _),
-      .composer(_, let message, let mark, _):
+    case .composer(_, "but found another document", let mark, _):
+      return Diagnostic(
+        file: file, line: mark.line, column: mark.column, message: "a policy is one document; here begins another")
+    case .scanner(let context, var message, let mark, _), .parser(let context, var message, let mark, _),
+      .composer(let context, var message, let mark, _):
+      if let context, (context.mark.line, context.mark.column) != (mark.line, mark.column) {
+        message += ", \(context.text) that begins at \(context.mark)"
+      }
+      if let hint = hint(for: message, at: mark, in: text) { message += " (\(hint))" }
       return Diagnostic(file: file, line: mark.line, column: mark.column, message: "not valid YAML: \(message)")
-    case .duplicatedKeysInMapping(let keys, let context):
-      let key = keys.sorted().first ?? ""
-      let place = secondPlace(of: key, from: context.mark.line, in: text) ?? (context.mark.line, context.mark.column)
-      return Diagnostic(file: file, line: place.0, column: place.1, message: "\"\(key)\" is given twice")
+    case .reader(_, let offset, let value, _):
+      let before = text.prefix(offset ?? 0).split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+      let code = String(value, radix: 16, uppercase: true)
+      return Diagnostic(
+        file: file, line: offset == nil ? 0 : before.count,
+        column: offset == nil ? 0 : (before.last?.unicodeScalars.count ?? 0) + 1,
+        message:
+          "not valid YAML: the character U+\(String(repeating: "0", count: max(0, 4 - code.count)))\(code) is not allowed"
+      )
     default:
       return Diagnostic(file: file, line: 0, column: 0, message: "not valid YAML: \(problem)")
     }
   }
 
   /// Yams tells where the mapping begins, not where its key stands again.
-  private static func secondPlace(of key: String, from line: Int, in text: String) -> (Int, Int)? {
+  private static func secondPlace(
+    of key: String, from line: Int, in text: String
+  ) -> (line: Int, column: Int, range: Range<String.Index>)? {
     var firstIndent: Int?
-    for (index, content) in text.split(separator: "\n", omittingEmptySubsequences: false).enumerated().dropFirst(line - 1) {
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+    for (index, content) in lines.enumerated().dropFirst(line - 1) {
       let indent = content.prefix { $0 == " " || $0 == "-" }.count
-      guard content.dropFirst(indent).hasPrefix("\(key):") else { continue }
-      if firstIndent == indent { return (index + 1, indent + 1) }
+      let rest = content.dropFirst(indent)
+      guard let written = [key, "\"\(key)\"", "'\(key)'"].first(where: { rest.hasPrefix($0) }),
+        case let tail = rest.dropFirst(written.count).drop(while: { $0 == " " }), tail.first == ":",
+        tail.dropFirst().first ?? " " == " "
+      else { continue }
+      let end = rest.index(rest.startIndex, offsetBy: written.count)
+      if firstIndent == indent { return (index + 1, indent + 1, rest.startIndex..<end) }
       firstIndent = firstIndent ?? indent
     }
     return nil
   }
 
+  /// What is mostly meant where YAML is not written well.
+  private static func hint(for message: String, at mark: Mark, in text: String) -> String? {
+    let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline)
+    guard mark.line <= lines.count else { return nil }
+    let rest = lines[mark.line - 1].unicodeScalars.dropFirst(mark.column - 1)
+    guard let first = rest.first else { return nil }
+    switch first {
+    case "\t": return "a tab does not indent; use spaces"
+    case "@", "`", "%": return "a text that begins with \(first) needs quotes"
+    case ":" where rest.starts(with: "::".unicodeScalars): return "\"::1\" needs its quotes"
+    case ":" where message.hasPrefix("mapping values"): return "a text with \": \" in it needs quotes"
+    default: return nil
+    }
+  }
+
   /// A mapping's values by name; unknown names are reported with the nearest known one.
   mutating func fields(of node: Node, _ what: String, known: [String]) -> [String: Node]? {
     guard let mapping = node.mapping else {
-      error("\(what) has to be a mapping (\(known.prefix(3).joined(separator: ": …, ")): …)", at: node)
+      error("\(what) has to be a mapping (\(known.prefix(3).joined(separator: ": ..., ")): ...)", at: node)
       return nil
     }
     var found: [String: Node] = [:]
     for (key, value) in mapping {
+      if let first = key.scalar?.string.unicodeScalars.first, hidden > 0,
+        (0xe001...0xe000 + hidden).contains(first.value)
+      {
+        continue
+      }
       guard let name = key.scalar?.string, known.contains(name) else {
         let name = key.scalar?.string ?? "?"
         error("unknown key \"\(name)\" in \(what)\(Suggestion.phrase(for: name, among: known))", at: key)
@@ -75,8 +131,9 @@ struct YAMLReader {
       }
       if isNull(value) {
         error("\"\(name)\" has no value", at: key)
-      } else {
-        found[name] = value
+      } else if found.updateValue(value, forKey: name) != nil {
+        // To Yams a key with a tag is another one.
+        error("\"\(name)\" is given twice", at: key)
       }
     }
     return found
@@ -93,12 +150,27 @@ struct YAMLReader {
       error("\(what) has to be a single value", at: node)
       return nil
     }
+    guard !isNull(node), !text.isEmpty else {
+      error("\(what) has no value", at: node)
+      return nil
+    }
+    guard text.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7f || $0 == "\n" }) else {
+      error("\(what) holds a control character", at: node)
+      return nil
+    }
     return text
   }
 
   /// One value, or a list of values.
   mutating func oneOrMore(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
-    guard let sequence = node.sequence else { return text(node, what).map { [($0, node)] } ?? [] }
+    guard let sequence = node.sequence else {
+      guard let text = text(node, what) else { return [] }
+      guard !text.contains(",") else {
+        error("\(what) with several values is a list: [\(text)]", at: node)
+        return []
+      }
+      return [(text, node)]
+    }
     if sequence.isEmpty { error("\(what) is an empty list", at: node) }
     return sequence.compactMap { item in text(item, what).map { ($0, item) } }
   }

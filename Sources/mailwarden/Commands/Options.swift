@@ -24,8 +24,7 @@ struct DaemonOptions: ParsableArguments {
   @OptionGroup var output: JSONFlag
 
   private var client: ControlClient {
-    let fromPolicy = { PolicyFile(path: config.config).read().configuration?.control.place }
-    return ControlClient(path: socket ?? fromPolicy() ?? Configuration.defaultControl)
+    ControlClient(path: socket ?? PolicyFile(path: config.config).read().controlSocket)
   }
 
   /// Asks the daemon and prints its answer, as JSON or as the command puts it.

@@ -140,18 +140,20 @@ final class Daemon: Sendable {
     }
   }
 
+  /// libmilter's main loop on a thread of its own.
   private struct MilterThread {
-    let done: DispatchSemaphore
-    let hasFailed: Locked<Bool>
+    let done = DispatchSemaphore(value: 0)
+    let isToStop = Locked(false)
+    let hasFailed = Locked(false)
   }
 
   private func startMilter() -> MilterThread {
-    let thread = MilterThread(done: DispatchSemaphore(value: 0), hasFailed: Locked(false))
+    let thread = MilterThread()
     Thread.detachNewThread { [self] in
-      do {
-        try server.run()
-      } catch {
-        logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(error)"])
+      var why = "libmilter ended"
+      do { try server.run() } catch { why = "\(error)" }
+      if !thread.isToStop.withLock({ $0 }) {
+        logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(why)"])
         thread.hasFailed.withLock { $0 = true }
         kill(getpid(), SIGTERM)
       }
@@ -218,6 +220,7 @@ final class Daemon: Sendable {
     if server.openSessions > 0 {
       logger.warning("sessions are still open; their MTAs answer for them", metadata: ["sessions": "\(server.openSessions)"])
     }
+    milter.isToStop.withLock { $0 = true }
     server.stop()
     milter.done.wait()
     let group = services.group

@@ -7,9 +7,10 @@ struct Gate: Sendable {
   let clock: LiveClock
   let outbox: Outbox
 
-  func decide(_ event: Event) -> Decision {
+  /// - Parameter queueID: the MTA's name for the message; asked for only where something has to be told.
+  func decide(_ event: Event, queueID: () -> String?) -> Decision {
     let decision = engine.withLock { $0.decide(event) }
-    if !decision.notices.isEmpty { outbox.post(decision.notices) }
+    if !decision.notices.isEmpty { outbox.post(decision.notices, queueID: queueID()) }
     return decision
   }
 

@@ -8,33 +8,38 @@ final class Outbox: Service {
   /// Notices that may wait; beyond that they are dropped and counted.
   static let bound = 8_192
 
-  private let notices: AsyncStream<Notice>
-  private let entrance: AsyncStream<Notice>.Continuation
+  private struct Entry: Sendable {
+    let notice: Notice
+    let queueID: String?
+  }
+
+  private let entries: AsyncStream<Entry>
+  private let entrance: AsyncStream<Entry>.Continuation
   private let drops = Atomic<Int>(0)
   private let logger: Logger
 
   init(logger: Logger) {
     self.logger = logger
-    (notices, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
+    (entries, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
   }
 
   var dropped: Int { drops.load(ordering: .relaxed) }
 
-  func post(_ notices: [Notice]) {
+  func post(_ notices: [Notice], queueID: String?) {
     for notice in notices {
-      if case .dropped = entrance.yield(notice) { drops.add(1, ordering: .relaxed) }
+      if case .dropped = entrance.yield(Entry(notice: notice, queueID: queueID)) { drops.add(1, ordering: .relaxed) }
     }
   }
 
   func run() async {
     await withGracefulShutdownHandler {
-      for await notice in notices { log(notice) }
+      for await entry in entries { log(entry.notice, queueID: entry.queueID) }
     } onGracefulShutdown: {
       self.entrance.finish()
     }
   }
 
-  private func log(_ notice: Notice) {
+  private func log(_ notice: Notice, queueID: String?) {
     var metadata: Logger.Metadata = [
       "rule": "\(notice.reason.rule)", "key": "\(notice.reason.key)", "reason": "\(notice.reason.sentence)",
       "stage": "\(notice.step.name)", "until": "\(notice.reason.until.rfc3339)",
@@ -43,7 +48,7 @@ final class Outbox: Service {
     metadata["ip"] = subject.address.map { "\($0)" }
     metadata["user"] = subject.user.map { "\($0)" }
     metadata["sender"] = subject.sender.map { "\($0)" }
-    let queueID = notice.queueID.map { "\($0): " } ?? ""
+    let queueID = queueID.map { "\($0): " } ?? ""
     switch notice.kind {
     case .alert: logger.warning("\(queueID)alert", metadata: metadata)
     case .blocked: logger.warning("\(queueID)blocked", metadata: metadata)

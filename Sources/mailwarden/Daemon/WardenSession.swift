@@ -16,54 +16,51 @@ final class WardenSession: MilterSession {
     session = SMTPSession(setup)
 
     negotiation.stages = [.connect, .mail, .endOfMessage]
-    negotiation.macros = [
-      .connect: [.hostName], .mail: [.authUser, .queueID], .endOfMessage: [.queueID],
-    ]
-    if !needs.contains(.answersAtConnect) { negotiation.withoutReply.insert(.connect) }
+    negotiation.macros = needs.contains(.refusedRecipients) ? Self.macrosWithRefusals : Self.macros
+    if !needs.contains(.connectReply) { negotiation.withoutReply.insert(.connect) }
     if needs.contains(.recipients) {
       negotiation.stages.insert(.recipient)
-      negotiation.macros[.recipient] = [.queueID]
-      if !needs.contains(.answersAtRecipient) { negotiation.withoutReply.insert(.recipient) }
+      if !needs.contains(.recipientReply) { negotiation.withoutReply.insert(.recipient) }
     }
-    if needs.contains(.refusedRecipients) {
-      negotiation.seesRefusedRecipients = true
-      negotiation.macros[.recipient] = [
-        .recipientMailer, .recipientHost, .recipientAddress, .badRecipients, .queueID,
-      ]
-      negotiation.macros[.endOfMessage]?.append(.badRecipients)
-    }
-    // These are only watched.
+    negotiation.seesRefusedRecipients = needs.contains(.refusedRecipients)
     if needs.contains(.data) { negotiation.stages.insert(.data) }
-    if needs.contains(.content) { negotiation.stages.formUnion([.header, .body]) }
     if needs.contains(.unknownCommands) { negotiation.stages.insert(.unknown) }
-    negotiation.withoutReply.formUnion([.data, .header, .body, .unknown])
+    if needs.contains(.content) {
+      negotiation.stages.formUnion([.header, .body])
+      negotiation.withoutReply.formUnion([.header, .body])
+    }
   }
+
+  private static let macros: MacroLists = [
+    .connect: [.hostName], .mail: [.authUser, .queueID], .recipient: [.queueID], .endOfMessage: [.queueID],
+  ]
+  private static let macrosWithRefusals: MacroLists = [
+    .connect: [.hostName], .mail: [.authUser, .queueID],
+    .recipient: [.recipientMailer, .recipientHost, .recipientAddress, .badRecipients, .queueID],
+    .endOfMessage: [.queueID, .badRecipients],
+  ]
 
   func connect(host: String, address: PeerAddress?, _ context: Context) throws -> Answer {
     try answer(
       session.connect(
         at: gate.clock.now(), address: address.map(IPAddress.init), port: Int(address?.port ?? 0),
-        host: context.value(.hostName)))
+        host: context.value(.hostName)), context)
   }
 
   func mail(_ sender: EnvelopeArguments, _ context: Context) throws -> Answer {
-    try answer(
-      session.mail(
-        at: gate.clock.now(), sender: sender.path, login: context.value(.authUser), queueID: context.value(.queueID)))
+    try answer(session.mail(at: gate.clock.now(), sender: sender.path, login: context.value(.authUser)), context)
   }
 
   func recipient(_ recipient: EnvelopeArguments, _ context: Context) throws -> Answer {
     guard needs.contains(.refusedRecipients) else {
-      return try answer(session.recipient(at: gate.clock.now(), .accepted, refusals: nil, queueID: nil))
+      return try answer(session.recipient(at: gate.clock.now(), .accepted, refusals: nil), context)
     }
     let fate: SMTPSession.RecipientFate =
       context.value(.recipientMailer, is: "error")
       ? .refused(
         enhancedCode: context.value(.recipientHost) ?? "", text: context.value(.recipientAddress) ?? "")
       : .accepted
-    return try answer(
-      session.recipient(
-        at: gate.clock.now(), fate, refusals: refusals(context), queueID: context.value(.queueID)))
+    return try answer(session.recipient(at: gate.clock.now(), fate, refusals: refusals(context)), context)
   }
 
   func data(_ context: Context) -> Answer {
@@ -82,29 +79,27 @@ final class WardenSession: MilterSession {
   }
 
   func endOfMessage(_ context: Context) throws -> Answer {
-    try answer(
-      session.endOfMessage(
-        at: gate.clock.now(), refusals: refusals(context), queueID: context.value(.queueID)))
+    try answer(session.endOfMessage(at: gate.clock.now(), refusals: refusals(context)), context)
   }
 
   func abort(_ context: Context) { session.abort() }
 
-  func close(_ context: Context) throws { _ = try answer(session.close(at: gate.clock.now())) }
+  func close(_ context: Context) throws { _ = try answer(session.close(at: gate.clock.now()), context) }
 
   func unknown(_ command: String, _ context: Context) throws -> Answer {
-    try answer(session.badCommand(at: gate.clock.now()))
+    try answer(session.badCommand(at: gate.clock.now()), context)
   }
 
   // MARK: -
 
   /// Sendmail's count of the transaction's refused recipients.
   private func refusals(_ context: Context) -> Int? {
-    needs.contains(.refusedRecipients) ? context.value(.badRecipients).flatMap { Int($0) } : nil
+    needs.contains(.refusedRecipients) ? context.number(.badRecipients) : nil
   }
 
-  private func answer(_ event: Event?) throws -> Answer {
+  private func answer(_ event: Event?, _ context: Context) throws -> Answer {
     guard let event else { return .continue }
-    let decision = gate.decide(event)
+    let decision = gate.decide(event) { context.value(.queueID) }
     session.settle(decision, at: event.step)
     switch decision.verdict {
     case .goOn: return .continue

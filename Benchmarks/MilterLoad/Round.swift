@@ -1,0 +1,64 @@
+import Glibc
+import Synchronization
+
+/// One round of load on one filter.
+struct Round: Codable, Sendable {
+  let messages: Int
+  let stoppedMessages: Int
+  let verdicts: Tally.Verdicts
+  let faults: [String]
+  let seconds: Double
+  let figures: Figures
+
+  struct Figures: Codable, Sendable {
+    /// Microseconds of the filter's process.
+    var cpuPerMessage: Double
+    var messagesPerSecond: Double
+    /// Microseconds of an answered round trip.
+    var median: Double
+    var percentile99: Double
+    var slowest: Double
+  }
+
+  /// Plays that many sessions, on as many connections at a time as the scenario has.
+  init(_ scenario: Scenario, sessions: Int, on filter: Child, seed: UInt64) {
+    final class Supply: Sendable {
+      let next = Atomic(0)
+    }
+    let supply = Supply()
+    let place = filter.place
+    let cpuBefore = filter.cpuTime
+    let (tallies, time) = runTogether(scenario.connections) {
+      var tally = Tally()
+      while true {
+        let number = supply.next.add(1, ordering: .relaxed).oldValue
+        guard number < sessions else { return tally }
+        SMTPSession.play(at: place, shape: scenario, seed: seed &+ UInt64(number), into: &tally)
+      }
+    }
+    // The filter learns of the last quits after they are sent.
+    usleep(50_000)
+    let cpu = filter.cpuTime - cpuBefore
+
+    var sum = Tally()
+    for tally in tallies { sum.add(tally) }
+    sum.latencies.sort()
+    messages = sum.messages
+    stoppedMessages = sum.stoppedMessages
+    verdicts = sum.verdicts
+    faults = sum.faults
+    seconds = Double(time) / 1e9
+    figures = Figures(
+      cpuPerMessage: Double(cpu) / 1000 / Double(max(1, messages)),
+      messagesPerSecond: Double(messages) / seconds,
+      median: Self.quantile(0.5, of: sum.latencies),
+      percentile99: Self.quantile(0.99, of: sum.latencies),
+      slowest: Self.quantile(1, of: sum.latencies))
+  }
+
+  /// Of sorted nanoseconds, in microseconds.
+  private static func quantile(_ share: Double, of sorted: [UInt32]) -> Double {
+    guard !sorted.isEmpty else { return 0 }
+    return Double(sorted[Int(share * Double(sorted.count - 1))]) / 1000
+  }
+}

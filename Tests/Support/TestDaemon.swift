@@ -1,0 +1,104 @@
+import Foundation
+
+/// A `mailwarden run` of its own, with its sockets in a folder of its own.
+public final class TestDaemon {
+  public let folder: TemporaryFolder
+  private let control: String
+  private var process: ChildProcess?
+
+  public var milterSocket: String { folder.file("milter.sock") }
+  public var controlSocket: String { folder.file("control.sock") }
+  public var policyFile: String { folder.file("mailwarden.yaml") }
+  public var pid: Int32 { process?.pid ?? 0 }
+  public var isRunning: Bool { process?.isRunning ?? false }
+
+  /// - Parameters:
+  ///   - policy: YAML without `listen:`, which the daemon brings.
+  ///   - control: how `listen.control` is written; `SOCKET` stands for its path.
+  public init(policy: String, folder: TemporaryFolder? = nil, control: String = "SOCKET") throws {
+    self.folder = try folder ?? TemporaryFolder()
+    self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
+    try write(policy: policy)
+    try start()
+  }
+
+  deinit { kill() }
+
+  public func write(policy: String) throws {
+    try folder.write(
+      """
+      listen:
+        milter: {socket: "unix:\(milterSocket)", mode: "0666"}
+        control: \(control)
+      \(policy)
+      """, to: "mailwarden.yaml")
+  }
+
+  /// Starts it and waits until it is ready.
+  public func start() throws {
+    let process = try ChildProcess([builtProgram("mailwarden"), "run", "--config", policyFile], output: folder.file("log"))
+    self.process = process
+    try eventually("the daemon is ready") {
+      if !process.isRunning { throw Shell.Failure(description: "the daemon ended: \(try self.log)") }
+      return try self.log.contains(" ready ")
+    }
+  }
+
+  public var log: String { get throws { try folder.read("log") } }
+
+  public func signal(_ number: Int32) { process?.signal(number) }
+
+  /// SIGTERM, and the exit status.
+  public func stop() throws -> Int32 {
+    signal(SIGTERM)
+    return try awaitExit()
+  }
+
+  public func awaitExit() throws -> Int32 {
+    try eventually("the daemon stops") { !self.isRunning }
+    return process!.wait()
+  }
+
+  public func kill() {
+    process?.signal(SIGKILL)
+    process?.wait()
+  }
+
+  // MARK: - Questions, as an administrator asks them
+
+  /// `curl` over the control socket: the answer's JSON.
+  public func curl(_ endpoint: String, method: String = "GET", body: String? = nil) throws -> Any {
+    var arguments = ["-s", "-S", "-X", method, "--unix-socket", controlSocket, "http://localhost\(endpoint)"]
+    if let body { arguments += ["-H", "Content-Type: application/json", "-d", body] }
+    return try JSONSerialization.jsonObject(with: Data(Shell.check("curl", arguments).utf8), options: .fragmentsAllowed)
+  }
+
+  /// The `mailwarden` command, talking to this daemon.
+  public func command(_ arguments: String...) throws -> Shell.Result { try command(arguments) }
+
+  public func command(_ arguments: [String]) throws -> Shell.Result {
+    try Shell.run(builtProgram("mailwarden"), arguments + ["--config", policyFile])
+  }
+
+  public func status(_ field: String) throws -> Int {
+    let status = try curl("/v1/status") as? [String: Any]
+    return (status?[field] as? NSNumber)?.intValue ?? -1
+  }
+
+  /// The keys in the penalty box.
+  public var blockedKeys: [String] {
+    get throws { (try curl("/v1/penalties") as? [[String: Any]] ?? []).compactMap { $0["key"] as? String } }
+  }
+
+  /// The count of a key under a rule.
+  public func count(_ key: String, rule: String) throws -> Int? {
+    let escaped = key.addingPercentEncoding(withAllowedCharacters: .alphanumerics)!
+    let counters = try curl("/v1/counters?key=\(escaped)") as? [[String: Any]] ?? []
+    return (counters.first { $0["rule"] as? String == rule }?["count"] as? NSNumber)?.intValue
+  }
+
+  /// Waits until every SMTP session that an MTA has shown is over: an MTA tells of a lost client in its own time.
+  public func awaitNoSessions() throws {
+    try eventually("all sessions have ended") { try self.status("sessions_open") == 0 }
+  }
+}

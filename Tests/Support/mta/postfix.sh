@@ -1,0 +1,259 @@
+#!/bin/sh
+# A private, real Postfix on loopback: for the integration tests and the demo.
+#
+#   postfix.sh up DIR PORT XPORT MILTER   start it; prints "ready"
+#   postfix.sh down DIR                   stop it; fine when it does not run
+#   postfix.sh submit DIR SENDER RCPT     one local message (non_smtpd_milters)
+#
+# Everything lives in DIR (the log is DIR/maillog), the machine's own Postfix is
+# not touched and instances do not collide. PORT (127.0.0.1 and ::1) speaks SMTP
+# with AUTH PLAIN and LOGIN, XPORT (127.0.0.1) accepts XCLIENT as well. MILTER is
+# in Postfix's form: unix:/path or inet:HOST:PORT.
+#
+# All mail is discarded, nothing leaves the machine. Domain local.test has alice,
+# bob, carol, newsletter, postmaster, root, user1, user2 and user3; alice, bob,
+# carol, dave, erin, frank, newsletter and postmaster can log in with the password
+# secret-NAME (realm test). Only 127.0.0.1 may relay without logging in.
+#
+# Environment: MILTER_DEFAULT_ACTION (tempfail), POSTFIX_EXTRA (lines for main.cf).
+# Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
+
+accounts='alice bob carol dave erin frank newsletter postmaster'
+start_limit=20 # seconds
+stop_limit=5
+
+usage() {
+    echo 'usage: postfix.sh up DIR PORT XPORT MILTER | down DIR | submit DIR SENDER RCPT' >&2
+    exit 2
+}
+
+fail() {
+    echo "postfix.sh: $1" >&2
+    exit 1
+}
+
+fail_with_log() {
+    tail -n 25 "$dir/start.log" "$dir/maillog" >&2
+    fail "$1"
+}
+
+# A connection of our own would reach the milter, so look at the kernel's table.
+listening() {
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        grep -q ":$(printf %04X "$1") 0*:0000 0A "
+}
+
+# One SMTP session, as a last check that there is a server behind the port. It is
+# also the first session of the milter: it comes from an address no test uses.
+answers() {
+    perl -MIO::Socket::INET -e '
+        alarm 10;
+        my $smtp = IO::Socket::INET->new(LocalAddr => "127.255.255.254",
+            PeerAddr => "127.0.0.1", PeerPort => $ARGV[0], Timeout => 5) or exit 1;
+        (<$smtp> // "") =~ /^\d{3} / or exit 1;
+        print $smtp "QUIT\r\n";
+        <$smtp>;' "$1"
+}
+
+# All daemons of an instance work in its queue directory; zombies work nowhere.
+running() {
+    readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$dir/spool"
+}
+
+# The pid of our master. A pid file may be stale and its number reused: only a
+# process that works in our own queue directory is ours.
+master() {
+    [ -r "$dir/spool/pid/master.pid" ] || return 1
+    read -r pid <"$dir/spool/pid/master.pid" || [ -n "$pid" ] || return 1
+    [ "$(readlink "/proc/$pid/cwd")" = "$dir/spool" ] || return 1
+    echo "$pid"
+}
+
+# The master leads the process group of its daemons, and ends it with itself.
+stop() {
+    pid=$(master) || return 0
+    kill -TERM "$pid" 2>/dev/null || true
+    tries=0
+    while running; do
+        tries=$((tries + 1))
+        [ $tries -ne $((stop_limit * 20)) ] || kill -KILL -- "-$pid" 2>/dev/null || true
+        [ $tries -le $((stop_limit * 40)) ] || fail "process group $pid does not end"
+        sleep 0.05
+    done
+}
+
+configure() {
+    addresses=127.0.0.1
+    ipv6='#' # comments its service out
+    if grep -qs '^0*1 ' /proc/net/if_inet6; then
+        addresses='127.0.0.1, ::1'
+        ipv6=
+    fi
+    mkdir -p "$dir/etc/sasl" "$dir/spool" "$dir/data"
+    chown postfix "$dir/data"
+    # The daemons run as user postfix, and mktemp -d makes private directories.
+    chmod go+x "$dir" "$dir/etc" "$dir/etc/sasl"
+    : >"$dir/maillog"
+
+    cat >"$dir/etc/main.cf" <<END
+compatibility_level = 3.6
+queue_directory = $dir/spool
+data_directory = $dir/data
+command_directory = /usr/sbin
+daemon_directory = /usr/lib/postfix/sbin
+meta_directory = /etc/postfix
+shlib_directory = /usr/lib/postfix
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = $dir/maillog
+maillog_file_prefixes = $dir
+
+myhostname = pf.test
+mydomain = pf.test
+myorigin = pf.test
+mydestination = pf.test, local.test
+mynetworks = 127.0.0.1/32
+inet_interfaces = $addresses
+inet_protocols = all
+# no test may depend on, or wait for, the name servers of this machine
+smtpd_peername_lookup = no
+smtp_dns_support_level = disabled
+
+# nothing ever leaves
+default_transport = discard:
+relay_transport = discard:
+local_transport = discard:
+virtual_transport = discard:
+alias_maps =
+alias_database =
+notify_classes =
+biff = no
+local_recipient_maps = inline:{ alice=x, bob=x, carol=x, newsletter=x, postmaster=x, root=x, user1=x, user2=x, user3=x }
+unknown_local_recipient_reject_code = 550
+smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
+
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = cyrus
+smtpd_sasl_path = smtpd
+cyrus_sasl_config_path = $dir/etc/sasl
+smtpd_sasl_local_domain = test
+smtpd_sasl_security_options = noanonymous
+
+smtpd_milters = $milter
+non_smtpd_milters = $milter
+milter_default_action = ${MILTER_DEFAULT_ACTION:-tempfail}
+milter_connect_timeout = 5s
+milter_command_timeout = 10s
+milter_content_timeout = 20s
+
+# Limits are the milter's affair here. Those set to a plain number would fall to
+# a fraction of it under load ("stress").
+smtpd_client_connection_count_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtpd_client_message_rate_limit = 0
+smtpd_client_recipient_rate_limit = 0
+smtpd_client_auth_rate_limit = 0
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 1000
+smtpd_hard_error_limit = 100
+smtpd_timeout = 30s
+in_flow_delay = 0
+END
+    printf '%s\n' "${POSTFIX_EXTRA:-}" >>"$dir/etc/main.cf"
+    # Postfix waits two seconds before it trusts a file that has just been written.
+    touch -d '10 seconds ago' "$dir/etc/main.cf"
+
+    cat >"$dir/etc/master.cf" <<END
+# service type private unprivileged chroot wakeup processes command
+127.0.0.1:$port inet n - n - 300 smtpd
+${ipv6}[::1]:$port inet n - n - 300 smtpd
+127.0.0.1:$xport inet n - n - 300 smtpd
+  -o syslog_name=postfix/xclient
+  -o smtpd_authorized_xclient_hosts=127.0.0.0/8
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+discard unix - - n - - discard
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+showq unix n - n - - showq
+postlog unix-dgram n - n - 1 postlogd
+END
+
+    cat >"$dir/etc/sasl/smtpd.conf" <<END
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: $dir/etc/sasldb
+mech_list: PLAIN LOGIN
+END
+    rm -f "$dir/etc/sasldb"
+    for name in $accounts; do
+        printf 'secret-%s' "$name" | saslpasswd2 -p -c -f "$dir/etc/sasldb" -u test "$name"
+    done
+    chown root:postfix "$dir/etc/sasldb"
+    chmod 640 "$dir/etc/sasldb"
+}
+
+up() {
+    for command in postfix saslpasswd2; do
+        command -v $command >/dev/null || fail "there is no $command; see Scripts/deps.sh"
+    done
+    mkdir -p "$dir"
+    dir=$(cd "$dir" && pwd -P)
+    # Postfix makes sockets below DIR/spool; a socket's path ends at 107 bytes.
+    [ ${#dir} -le 75 ] || fail "the path of $dir is too long"
+    stop
+    for number in "$port" "$xport"; do
+        ! listening "$number" || fail "port $number is taken"
+    done
+    configure
+    # No output of ours may stay open in a daemon: the caller may wait for its end.
+    postfix -c "$dir/etc" start >"$dir/start.log" 2>&1 </dev/null ||
+        fail_with_log 'Postfix did not start'
+    deadline=$(($(date +%s) + start_limit))
+    until answers "$port" 2>/dev/null; do
+        master >/dev/null || fail_with_log 'Postfix has ended'
+        [ "$(date +%s)" -lt $deadline ] || {
+            stop
+            fail_with_log "no answer on port $port"
+        }
+        sleep 0.1
+    done
+    echo ready
+}
+
+verb=${1-}
+dir=${2-}
+case "$verb:$#" in
+up:5 | down:2 | submit:4) ;;
+*) usage ;;
+esac
+[ "$(id -u)" = 0 ] || {
+    echo 'postfix.sh: needs root, as Postfix itself does' >&2
+    exit 77
+}
+case $verb in
+up)
+    port=$3 xport=$4 milter=$5
+    up
+    ;;
+down)
+    dir=$(cd "$dir" 2>/dev/null && pwd -P) || exit 0
+    stop
+    ;;
+submit)
+    dir=$(cd "$dir" && pwd -P)
+    printf 'From: <%s>\nTo: <%s>\nSubject: submitted locally\n\nA local message.\n' "$3" "$4" |
+        /usr/sbin/sendmail -C "$dir/etc" -i -f "$3" -- "$4"
+    ;;
+esac

@@ -1,0 +1,273 @@
+#!/bin/sh
+# A private, real Sendmail on loopback: for the integration tests and the demo.
+#
+#   sendmail.sh up DIR PORT MILTER   start it; prints "ready"
+#   sendmail.sh down DIR             stop it; fine when it does not run
+#
+# Everything lives in DIR (the log is DIR/syslog). PORT (127.0.0.1 and ::1) speaks
+# SMTP with AUTH PLAIN and LOGIN. MILTER is in Sendmail's form: unix:/path or
+# inet:PORT@HOST. Domain, recipients, accounts and relaying are those of
+# postfix.sh. Mail is queued and never delivered.
+#
+# Sendmail runs in namespaces of its own, where /etc and /dev are private: it
+# wants fixed files in both, and instances must neither collide nor touch the
+# machine's. Its process ids are private as well, so stopping leaves nothing.
+#
+# Environment: SENDMAIL_PREFIX (where Scripts/deps.sh unpacked it), MILTER_F (the
+# filter's F= flag, T; empty for none), SENDMAIL_EXTRA (lines for the .mc file).
+# Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
+set -eu
+PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
+
+accounts='alice bob carol dave erin frank newsletter postmaster'
+recipients='alice bob carol newsletter postmaster user1 user2 user3' # and root
+start_limit=20 # seconds
+stop_limit=5
+
+here=$(cd "$(dirname "$0")" && pwd)
+prefix=$(realpath -ms "${SENDMAIL_PREFIX:-$here/../../../.build/sendmail}")
+sendmail=$prefix/usr/libexec/sendmail/sendmail
+
+usage() {
+    echo 'usage: sendmail.sh up DIR PORT MILTER | down DIR' >&2
+    exit 2
+}
+
+skip() {
+    echo "sendmail.sh: $1" >&2
+    exit 77
+}
+
+fail() {
+    echo "sendmail.sh: $1" >&2
+    exit 1
+}
+
+fail_with_log() {
+    tail -n 25 "$dir/start.log" "$dir/syslog" >&2
+    fail "$1"
+}
+
+# A connection of our own would reach the milter, so look at the kernel's table.
+listening() {
+    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
+        grep -q ":$(printf %04X "$1") 0*:0000 0A "
+}
+
+# One SMTP session, as a last check that there is a server behind the port. It is
+# also the first session of the milter: it comes from an address no test uses.
+# Waits for the banner: Sendmail turns away whoever talks first.
+answers() {
+    perl -MIO::Socket::INET -e '
+        alarm 10;
+        my $smtp = IO::Socket::INET->new(LocalAddr => "127.255.255.254",
+            PeerAddr => "127.0.0.1", PeerPort => $ARGV[0], Timeout => 5) or exit 1;
+        (<$smtp> // "") =~ /^\d{3} / or exit 1;
+        print $smtp "QUIT\r\n";
+        <$smtp>;' "$1"
+}
+
+# All processes of an instance work in its queue directory; zombies work nowhere.
+running() {
+    readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$dir/mqueue"
+}
+
+# The pid of the process that keeps our namespaces. A pid file may be stale and
+# its number reused: only a process that works in our own queue directory is ours.
+keeper() {
+    [ -s "$dir/keeper.pid" ] || return 1
+    read -r pid <"$dir/keeper.pid" || return 1
+    [ "$(readlink "/proc/$pid/cwd")" = "$dir/mqueue" ] || return 1
+    echo "$pid"
+}
+
+# unshare --kill-child: with the keeper, the kernel ends all there is inside.
+stop() {
+    pid=$(keeper) || return 0
+    kill -KILL "$pid" 2>/dev/null || true # it leaves TERM to its child
+    tries=0
+    while running; do
+        tries=$((tries + 1))
+        [ $tries -le $((stop_limit * 20)) ] || fail "Sendmail has outlived process $pid"
+        sleep 0.05
+    done
+    rm -f "$dir/keeper.pid"
+}
+
+configure() {
+    cf=$prefix/usr/share/sendmail/cf
+    ipv6='dnl ' # comments its line out
+    ! grep -qs '^0*1 ' /proc/net/if_inet6 || ipv6=
+    flag=${MILTER_F-T}
+    mkdir -p "$dir/mail" "$dir/mqueue" "$dir/ns"
+    chmod 700 "$dir/mqueue"
+    : >"$dir/syslog"
+    rm -f "$dir/daemon.pid" "$dir/mail/sasldb"
+
+    printf '%s\n' local.test sm.test >"$dir/mail/local-host-names"
+    for name in $recipients; do echo "$name: root"; done >"$dir/mail/aliases"
+    for name in $accounts; do
+        printf 'secret-%s' "$name" | saslpasswd2 -p -c -f "$dir/mail/sasldb" -u test "$name"
+    done
+    chmod 600 "$dir/mail/sasldb"
+
+    # The load limits would turn clients away on a busy machine.
+    cat >"$dir/mail/sendmail.mc" <<END
+divert(-1)dnl
+include(\`$cf/m4/cf.m4')dnl
+divert(0)dnl
+VERSIONID(\`Mailwarden test instance')
+OSTYPE(\`linux')dnl
+define(\`confDOMAIN_NAME', \`sm.test')dnl
+define(\`confCW_FILE', \`$dir/mail/local-host-names')dnl
+define(\`confSERVICE_SWITCH_FILE', \`$dir/mail/service.switch')dnl
+define(\`ALIAS_FILE', \`$dir/mail/aliases')dnl
+define(\`STATUS_FILE', \`')dnl
+define(\`HELP_FILE', \`')dnl
+define(\`QUEUE_DIR', \`$dir/mqueue')dnl
+define(\`confPID_FILE', \`$dir/daemon.pid')dnl
+define(\`confDELIVERY_MODE', \`queueonly')dnl
+define(\`confDONT_BLAME_SENDMAIL', \`TrustStickyBit,GroupWritableDirPathSafe')dnl
+define(\`confDONT_PROBE_INTERFACES', \`True')dnl
+define(\`confLOG_LEVEL', \`10')dnl
+define(\`confMILTER_LOG_LEVEL', \`9')dnl
+define(\`confTO_IDENT', \`0s')dnl
+define(\`confTO_COMMAND', \`30s')dnl
+define(\`confTO_DATABLOCK', \`30s')dnl
+define(\`confBAD_RCPT_THROTTLE', \`20')dnl
+define(\`confMAX_DAEMON_CHILDREN', \`1000')dnl
+define(\`confQUEUE_LA', \`10000')dnl
+define(\`confREFUSE_LA', \`10000')dnl
+define(\`confDELAY_LA', \`0')dnl
+define(\`confAUTH_MECHANISMS', \`PLAIN LOGIN')dnl
+define(\`confAUTH_REALM', \`test')dnl
+define(\`confAUTH_OPTIONS', \`')dnl
+TRUST_AUTH_MECH(\`PLAIN LOGIN')dnl
+FEATURE(\`no_default_msa')dnl
+FEATURE(\`use_cw_file')dnl
+FEATURE(\`nocanonify')dnl
+FEATURE(\`accept_unresolvable_domains')dnl
+FEATURE(\`accept_unqualified_senders')dnl
+INPUT_MAIL_FILTER(\`milter', \`S=$milter,${flag:+ F=$flag,} T=C:5s;S:10s;R:10s;E:20s')dnl
+${SENDMAIL_EXTRA:-dnl}
+DAEMON_OPTIONS(\`Port=$port, Addr=127.0.0.1, Name=MTA')dnl
+${ipv6}DAEMON_OPTIONS(\`Port=$port, Addr=::1, Family=inet6, Name=MTA6')dnl
+MAILER(\`local')dnl
+MAILER(\`smtp')dnl
+END
+    m4 "-D_CF_DIR_=$cf/" "$dir/mail/sendmail.mc" >"$dir/mail/sendmail.cf"
+    printf 'hosts files\naliases files\npasswd files\n' >"$dir/mail/service.switch"
+}
+
+# Runs as the first process of the namespaces and stays: the kernel kills it with
+# its keeper, a promise that Sendmail would break by changing its user ids.
+inside() {
+    umask 022
+    host=$(hostname)
+
+    # A private /etc: only what Sendmail reads. Without a host name with a dot it
+    # would sleep a minute, a name server that does not answer would make it say
+    # 451 where it should say 550, and libsasl2 has one place for Sendmail.conf.
+    etc=$dir/ns/etc
+    mkdir -p "$etc"
+    mount -t tmpfs -o mode=755 mailwarden "$etc"
+    for file in ld.so.cache localtime protocols services; do
+        [ ! -e "/etc/$file" ] || cp -L "/etc/$file" "$etc/$file"
+    done
+    mkdir "$etc/sasl2"
+    echo 'hosts: files' >"$etc/nsswitch.conf"
+    echo 'root:x:0:0:root:/root:/bin/sh' >"$etc/passwd"
+    echo 'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >>"$etc/passwd"
+    printf 'root:x:0:\nnogroup:x:65534:\n' >"$etc/group"
+    printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s.test %s\n' "${host%%.*}" "${host%%.*}" >"$etc/hosts"
+    cat >"$etc/sasl2/Sendmail.conf" <<END
+pwcheck_method: auxprop
+auxprop_plugin: sasldb
+sasldb_path: $dir/mail/sasldb
+mech_list: PLAIN LOGIN
+END
+
+    # A private /dev, for a /dev/log that ends in a file of ours.
+    dev=$dir/ns/dev
+    mkdir -p "$dev"
+    mount -t tmpfs -o mode=755 mailwarden "$dev"
+    for node in null zero full random urandom tty; do
+        : >"$dev/$node"
+        mount --bind "/dev/$node" "$dev/$node"
+    done
+    if [ -d /dev/shm ]; then # DIR or the milter's socket may be there
+        mkdir "$dev/shm"
+        mount --rbind /dev/shm "$dev/shm"
+    fi
+    mount --move "$dev" /dev
+    mount --move "$etc" /etc
+
+    # Returns as soon as the socket is there; its child goes on.
+    perl -MSocket -MPOSIX -e '
+        POSIX::close($_) for 3 .. 255;
+        socket(my $log, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
+        bind($log, pack_sockaddr_un("/dev/log")) or die "/dev/log: $!";
+        open(my $out, ">>", $ARGV[0]) or die "$ARGV[0]: $!";
+        $out->autoflush(1);
+        exit 0 if fork;
+        while (defined recv($log, my $line, 65536, 0)) {
+            $line =~ s/^<\d+>//;
+            $line =~ s/[\0\n]+$//;
+            print $out "$line\n";
+        }' "$dir/syslog"
+
+    "$sendmail" -C "$dir/mail/sendmail.cf" -bi
+    # No -q: nothing is delivered.
+    "$sendmail" -C "$dir/mail/sendmail.cf" -bD
+    echo "sendmail.sh: Sendmail has ended"
+}
+
+up() {
+    [ -x "$sendmail" ] || fail "there is no $sendmail; see Scripts/deps.sh"
+    for command in m4 saslpasswd2; do
+        command -v $command >/dev/null || fail "there is no $command; see Scripts/deps.sh"
+    done
+    mkdir -p "$dir"
+    dir=$(cd "$dir" && pwd -P)
+    error=$(unshare --mount --pid --fork mount -t tmpfs mailwarden "$dir" 2>&1) ||
+        skip "unshare or mount is not permitted here, and Sendmail needs a private /etc: $error"
+    stop
+    ! listening "$port" || fail "port $port is taken"
+    configure
+    # No output of ours may stay open in a daemon: the caller may wait for its end.
+    cd "$dir/mqueue"
+    setsid unshare --mount --pid --fork --kill-child "$here/sendmail.sh" inside "$dir" \
+        >"$dir/start.log" 2>&1 </dev/null &
+    echo $! >"$dir/keeper.pid"
+    deadline=$(($(date +%s) + start_limit))
+    until [ -s "$dir/daemon.pid" ] && listening "$port" && answers "$port" 2>/dev/null; do
+        kill -0 $! 2>/dev/null || fail_with_log 'Sendmail has ended'
+        [ "$(date +%s)" -lt $deadline ] || {
+            stop
+            fail_with_log "no answer on port $port"
+        }
+        sleep 0.1
+    done
+    echo ready
+}
+
+verb=${1-}
+dir=${2-}
+case "$verb:$#" in
+up:4 | down:2 | inside:2) ;;
+*) usage ;;
+esac
+[ "$(id -u)" = 0 ] || skip 'needs root'
+case $verb in
+up)
+    port=$3 milter=$4
+    up
+    ;;
+down)
+    dir=$(cd "$dir" 2>/dev/null && pwd -P) || exit 0
+    stop
+    ;;
+inside)
+    inside
+    ;;
+esac

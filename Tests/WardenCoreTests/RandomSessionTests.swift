@@ -1,0 +1,116 @@
+import Testing
+
+@testable import WardenCore
+
+/// Anything in any order, under any policy: what must hold all the same.
+struct RandomSessionTests {
+  private static let names = [
+    "alice", "Alice@example.org", "eve@other.test", "", "\u{0}", "a\r\nb", "é@É", String(repeating: "x", count: 3_000), "@",
+    "bob+x", "exempt", "exempt@example.org",
+  ]
+  private static let addresses: [String?] = [
+    nil, "192.0.2.7", "192.0.2.8", "2001:db8::7", "::ffff:192.0.2.7", "127.0.0.1", "198.51.100.1", "::",
+  ]
+  private static let exempt = Exemptions(networks: [Network("198.51.100.0/24")!], users: ["exempt@example.org"])
+
+  private static func rule(_ number: Int, _ modes: [Rule.Mode], using random: inout SplitMix64) -> Rule {
+    let kinds = KeyKind.allCases.shuffled(using: &random)
+    let isPair = Int.random(in: 0..<4, using: &random) == 0 && !kinds.prefix(2).contains(.server)
+    var then = Consequences(
+      alert: Bool.random(using: &random), refusal: [nil, .tempfail, .reject].randomElement(using: &random)!)
+    if Bool.random(using: &random) { then.block = .randomWindow(using: &random) }
+    let windows = (1...3).map { _ in TimeSpan.randomWindow(using: &random) }
+    return Rule(
+      name: "rule\(number)", count: Signal.allCases.randomElement(using: &random)!,
+      per: KeyShape(kinds[0], isPair ? kinds[1] : nil),
+      limits: windows.prefix(Int.random(in: 1...3, using: &random)).map {
+        Limit(count: Int.random(in: 1...5, using: &random), window: $0)
+      }, then: then, mode: modes.randomElement(using: &random)!)
+  }
+
+  private static func policy(_ modes: [Rule.Mode], using random: inout SplitMix64) -> Policy {
+    Policy(
+      rules: (0..<Int.random(in: 0...6, using: &random)).map { rule($0, modes, using: &random) }, exempt: exempt,
+      realms: Bool.random(using: &random) ? nil : ["example.org"])
+  }
+
+  /// What is wrong with the decision; nothing where it is sound.
+  private static func fault(_ decision: Decision, of event: Event, _ server: Server) -> String? {
+    guard let refusal = decision.refusal else { return nil }
+    let isExempt =
+      event.subject.address.map { exempt.covers($0) != nil } ?? false
+      || event.subject.user.map { exempt.covers(user: $0, realms: server.engine.realms) } ?? false
+    if isExempt { return "somebody exempt was refused" }
+    if !event.step.canRefuse { return "refused where nothing can be refused" }
+    if refusal.lines.isEmpty || refusal.lines.contains(where: { $0.contains { $0.isNewline } }) { return "lines" }
+    if refusal.code.enhanced.first != "\(refusal.code.code)".first { return "the codes are of two classes" }
+    if refusal.reason.until <= server.now { return "it ends before it begins" }
+    let held = refusal.reason.key.parts.allSatisfy { part in
+      if case .network(let network) = part, let ip = event.subject.ip { return network.contains(ip) }
+      return event.subject.part(part.kind) == part
+    }
+    return held ? nil : "refused for another's key \(refusal.reason.key)"
+  }
+
+  private func run(seed: Int, _ modes: [Rule.Mode], isFaulty: (Decision, Event, Server) -> String?) throws {
+    var random = SplitMix64(seed: seed)
+    let bounds = Engine.Bounds(keysPerShape: 5, penalties: 4, episodes: 4)
+    let server = Server(bounds: bounds)
+    server.engine.replace(policy: Self.policy(modes, using: &random))
+    var session = SMTPSession(SMTPSession.Setup())
+    for step in 0..<400 {
+      server.wait(TimeSpan(microseconds: [0, 1, 1_000_000, 600_000_000].randomElement(using: &random)!))
+      let now = server.now
+      let name = Self.names.randomElement(using: &random)!
+      let login = [nil, Self.names.randomElement(using: &random)!].randomElement(using: &random)!
+      let count = [nil, 0, 3, 1_000].randomElement(using: &random)!
+      var event: Event?
+      switch Int.random(in: 0..<16, using: &random) {
+      case 0:
+        let needs = Needs(rawValue: UInt8.random(in: 0...127, using: &random))
+        session = SMTPSession(SMTPSession.Setup(realms: server.engine.realms, needs: needs))
+        let address = Self.addresses.randomElement(using: &random)!
+        event = session.connect(
+          at: now, address: address.map(ip), port: [0, 25].randomElement(using: &random)!,
+          host: [nil, "mail.example.org", name].randomElement(using: &random)!)
+      case 1, 2, 3: event = try? session.mail(at: now, sender: name, login: login)
+      case 4, 5: event = try? session.recipient(at: now, .accepted, refusals: count)
+      case 6:
+        event = try? session.recipient(at: now, .refused(enhancedCode: "5.1.1", text: name), refusals: count)
+      case 7: session.data()
+      case 8: session.content(bytes: 1_000)
+      case 9, 10, 11: event = try? session.endOfMessage(at: now, refusals: count)
+      case 12: session.abort()
+      case 13: event = session.badCommand(at: now)
+      case 14: event = session.close(at: now)
+      default:
+        if Bool.random(using: &random) {
+          server.engine.replace(policy: Self.policy(modes, using: &random))
+        } else {
+          _ = server.engine.release(.user("alice"), at: now)
+        }
+      }
+      guard let event else { continue }
+      let decision = server.decide(event)
+      session.settle(decision, at: event.step)
+      if let fault = isFaulty(decision, event, server) {
+        Issue.record("seed \(seed), step \(step), \(event.step): \(fault)")
+        return
+      }
+    }
+    let status = server.engine.status(at: server.now)
+    #expect(status.penalties <= bounds.penalties, "seed \(seed)")
+    #expect(status.keys <= bounds.keysPerShape * Set(server.engine.policy.rules.map(\.per)).count, "seed \(seed)")
+  }
+
+  @Test("No order of things faults, refuses somebody exempt, or gives an unsound reason", arguments: 0..<120)
+  func anything(seed: Int) throws { try run(seed: seed, [.enforce, .observe], isFaulty: Self.fault) }
+
+  @Test("A policy that only observes refuses and blocks nobody", arguments: 0..<40)
+  func observing(seed: Int) throws {
+    try run(seed: seed, [.observe]) { decision, _, server in
+      let told = Set(decision.notices.map(\.kind))
+      return decision.isRefused || !told.isSubset(of: [.observed]) ? "it acted: \(told)" : nil
+    }
+  }
+}

@@ -1,0 +1,216 @@
+import Testing
+
+@testable import WardenCore
+
+/// A small generator with a seed, so that what failed can be run again.
+struct SplitMix64: RandomNumberGenerator {
+  private var state: UInt64
+  init(seed: Int) { state = UInt64(bitPattern: Int64(seed)) }
+
+  mutating func next() -> UInt64 {
+    state &+= 0x9e37_79b9_7f4a_7c15
+    var mixed = state
+    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+    return mixed ^ (mixed >> 31)
+  }
+}
+
+extension Timestamp {
+  /// 2026-11-24T10:14:05.123457Z: on no slot's edge.
+  static let start = Timestamp(microseconds: 1_795_515_245_123_457)
+}
+
+// MARK: - Policies
+
+extension KeyShape {
+  static let user = KeyShape(.user)
+  static let ip = KeyShape(.ip)
+  static let network = KeyShape(.network)
+  static let sender = KeyShape(.sender)
+  static let senderDomain = KeyShape(.senderDomain)
+  static let server = KeyShape(.server)
+}
+
+extension Limit {
+  static func of(_ count: Int, per window: TimeSpan) -> Limit { Limit(count: count, window: window) }
+}
+
+extension Consequences {
+  static let alert = Consequences(alert: true)
+  static let tempfail = Consequences(refusal: .tempfail)
+  static let reject = Consequences(refusal: .reject)
+  static func block(_ span: TimeSpan) -> Consequences { Consequences(block: span) }
+}
+
+extension Rule {
+  init(
+    _ name: String, _ count: Signal, per: KeyShape, _ limits: Limit..., then: Consequences = .tempfail,
+    reply: ReplyTemplate? = nil, mode: Mode = .enforce
+  ) {
+    self.init(name: name, count: count, per: per, limits: limits, then: then, reply: reply, mode: mode)
+  }
+
+  /// The limit that most tests use: 25 messages in 2 hours.
+  static let userMessages = Rule("user-messages", .messages, per: .user, .of(25, per: .hours(2)))
+  /// Connects and leaves without mail: the fifth time in 2 hours blocks for 3 days.
+  static let brokenConnections = Rule(
+    "broken", .brokenConnections, per: .ip, .of(4, per: .hours(2)), then: .block(.days(3)))
+}
+
+// MARK: - Keys
+
+func ip(_ text: String) -> IPAddress { IPAddress(text)! }
+func key(_ text: String) throws -> Key { try Key(text, realms: LocalRealms(listed: [])) }
+
+extension Key {
+  static func user(_ name: String) -> Key { Key(.user(name)) }
+  static func ip(_ text: String) -> Key { Key(.ip(IPAddress(text)!)) }
+  static func network(_ text: String) -> Key { Key(.network(Network(text)!)) }
+}
+
+// MARK: - Decisions
+
+extension Decision {
+  var refusal: Refusal? { if case .refuse(let refusal) = verdict { refusal } else { nil } }
+  var isExempt: Bool { if case .exempt = verdict { true } else { false } }
+}
+
+// MARK: - An engine with sessions on it
+
+/// The engine as the daemon wires it, with the time in the test's hands.
+final class Server {
+  var engine: Engine
+  var now: Timestamp
+  /// All that was told so far.
+  private(set) var notices: [Notice] = []
+
+  init(
+    _ rules: Rule..., exempt: Exemptions = Exemptions(), realms: [String]? = ["example.org"],
+    bounds: Engine.Bounds = .init(), at now: Timestamp = .start
+  ) {
+    engine = Engine(policy: Policy(rules: rules, exempt: exempt, realms: realms), bounds: bounds)
+    self.now = now
+  }
+
+  func wait(_ span: TimeSpan) { now = now + span }
+
+  func decide(_ event: Event) -> Decision {
+    let decision = engine.decide(event)
+    notices += decision.notices
+    return decision
+  }
+
+  func told(_ kind: Notice.Kind) -> [Notice] { notices.filter { $0.kind == kind } }
+
+  func reload(_ rules: Rule...) {
+    var policy = engine.policy
+    policy.rules = rules
+    engine.replace(policy: policy)
+  }
+
+  /// A client connects; a port of 0 is one of the MTA's own machine's programs.
+  func connect(_ address: String? = "192.0.2.7", port: Int = 40_000, host: String? = nil) -> Client {
+    let client = Client(self)
+    client.connect(address, port: port, host: host)
+    return client
+  }
+
+  /// A whole session with one message.
+  /// - Returns: its refusal, wherever it fell.
+  @discardableResult
+  func send(
+    _ login: String? = "alice", from address: String = "192.0.2.7", sender: String = "<alice@example.org>",
+    recipients: Int = 1
+  ) throws -> Refusal? {
+    let client = connect(address)
+    defer { client.close() }
+    if let refusal = client.greeting?.refusal { return refusal }
+    return try client.send(login, sender: sender, recipients: recipients)
+  }
+
+  /// A client that connects and leaves without mail.
+  /// - Returns: what it was told as it connected.
+  @discardableResult
+  func probe(_ address: String) -> Refusal? {
+    let client = connect(address)
+    client.close()
+    return client.greeting?.refusal
+  }
+
+  /// The key's counts by rule, a count for each limit.
+  func counts(_ key: Key) -> [String: [Int]] {
+    engine.explain(key, at: now).standings.reduce(into: [:]) { $0[$1.rule, default: []].append($1.count) }
+  }
+
+  func figure(_ name: String) -> Totals.Figure { engine.status(at: now).totals.first { $0.name == name }! }
+
+  func block(_ key: Key, for span: TimeSpan, note: String = "") -> Penalty? {
+    engine.block(key, for: span, note: note, at: now)
+  }
+
+  func penalty(_ key: Key) -> Penalty? { engine.penalties(at: now).first { $0.key == key } }
+}
+
+/// One SMTP session: what the MTA shows goes to the engine, what is decided comes back to the session.
+final class Client {
+  private let server: Server
+  private var session: SMTPSession
+  /// The decision at connect.
+  private(set) var greeting: Decision?
+
+  init(_ server: Server) {
+    self.server = server
+    session = SMTPSession(
+      .init(
+        realms: server.engine.realms, networkPrefix: server.engine.policy.networkPrefix, needs: server.engine.needs))
+  }
+
+  private func decide(_ event: Event?) -> Decision? {
+    guard let event else { return nil }
+    let decision = server.decide(event)
+    session.settle(decision, at: event.step)
+    return decision
+  }
+
+  func connect(_ address: String?, port: Int, host: String?) {
+    greeting = decide(session.connect(at: server.now, address: address.map(ip), port: port, host: host))
+  }
+
+  @discardableResult
+  func mail(_ login: String? = "alice", sender: String = "<alice@example.org>") throws -> Decision {
+    decide(try session.mail(at: server.now, sender: sender, login: login))!
+  }
+
+  /// - Parameter refusals: Sendmail's count of refused recipients, this one included.
+  @discardableResult
+  func recipient(_ fate: SMTPSession.RecipientFate = .accepted, refusals: Int? = nil) throws -> Decision? {
+    decide(try session.recipient(at: server.now, fate, refusals: refusals))
+  }
+
+  func data() { session.data() }
+  func content(bytes: Int) { session.content(bytes: bytes) }
+  func abort() { session.abort() }
+
+  @discardableResult
+  func end(refusals: Int? = nil) throws -> Decision {
+    decide(try session.endOfMessage(at: server.now, refusals: refusals))!
+  }
+
+  @discardableResult
+  func command() -> Decision? { decide(session.badCommand(at: server.now)) }
+
+  @discardableResult
+  func close() -> Decision? { decide(session.close(at: server.now)) }
+
+  /// A message from MAIL to its end; the session stays open.
+  @discardableResult
+  func send(
+    _ login: String? = "alice", sender: String = "<alice@example.org>", recipients: Int = 1
+  ) throws -> Refusal? {
+    if let refusal = try mail(login, sender: sender).refusal { return refusal }
+    for _ in 0..<recipients { try recipient() }
+    data()
+    return try end().refusal
+  }
+}
