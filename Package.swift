@@ -4,7 +4,7 @@ import PackageDescription
 let package = Package(
   name: "mailwarden",
   products: [
-    .library(name: "Milter", targets: ["Milter"]),
+    .library(name: "Milter", targets: ["Milter"])
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),

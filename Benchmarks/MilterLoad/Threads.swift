@@ -14,10 +14,12 @@ func startThread(_ work: @escaping @Sendable () -> Void) -> pthread_t {
   pthread_attr_setstacksize(&attributes, 512 * 1024)
   var thread = pthread_t()
   let box = Unmanaged.passRetained(Box(work)).toOpaque()
-  let failure = pthread_create(&thread, &attributes, {
-    Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().work()
-    return nil
-  }, box)
+  let failure = pthread_create(
+    &thread, &attributes,
+    {
+      Unmanaged<Box>.fromOpaque($0!).takeRetainedValue().work()
+      return nil
+    }, box)
   precondition(failure == 0, "no thread can be started")
   return thread
 }

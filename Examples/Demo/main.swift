@@ -14,7 +14,9 @@ func say(_ text: String) {
 func title(_ text: String) { say("\n\u{1b}[1m== \(text)\u{1b}[0m") }
 
 @MainActor func expect(_ isAsExpected: Bool, _ what: String) {
-  say(isAsExpected ? "   \u{1b}[32mas it should be:\u{1b}[0m \(what)" : "   \u{1b}[31mNOT as it should be:\u{1b}[0m \(what)")
+  say(
+    isAsExpected
+      ? "   \u{1b}[32mas it should be:\u{1b}[0m \(what)" : "   \u{1b}[31mNOT as it should be:\u{1b}[0m \(what)")
   if !isAsExpected { surprises.append(what) }
 }
 
@@ -27,7 +29,9 @@ func show(_ daemon: TestDaemon, _ command: [String]) throws {
 
 /// Sends messages as a user until one is refused.
 /// - Returns: how many passed, and the refusal.
-func send(_ count: Int, as user: String, from address: String, to recipient: String, _ mta: MTA) throws -> (Int, String?) {
+func send(_ count: Int, as user: String, from address: String, to recipient: String, _ mta: MTA) throws -> (
+  Int, String?
+) {
   let client = try SMTPClient(port: mta.port, from: address)
   defer { client.drop() }
   guard client.banner.code == 220 else { return (0, "\(client.banner.code) \(client.banner.text)") }

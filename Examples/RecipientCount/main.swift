@@ -21,7 +21,8 @@ final class RecipientCount: MilterSession {
   func mail(_ sender: EnvelopeArguments, _ context: Context) throws -> Answer {
     recipients = 0
     guard sender.path.contains("@") || sender.path == "<>" || context.value(.authUser) != nil else {
-      return .refuse(try SMTPReply(code: 451, enhancedCode: "4.1.8", lines: ["Who is \(sender.path)?", "Try again later."]))
+      return .refuse(
+        try SMTPReply(code: 451, enhancedCode: "4.1.8", lines: ["Who is \(sender.path)?", "Try again later."]))
     }
     return .continue
   }
@@ -41,7 +42,9 @@ final class RecipientCount: MilterSession {
   }
 }
 
-@Sendable func complain(_ text: String) { _ = "recipient-count: \(text)\n".withCString { write(STDERR_FILENO, $0, strlen($0)) } }
+@Sendable func complain(_ text: String) {
+  _ = "recipient-count: \(text)\n".withCString { write(STDERR_FILENO, $0, strlen($0)) }
+}
 
 // libmilter takes SIGTERM as the order to stop.
 guard CommandLine.arguments.count == 3, let most = Int(CommandLine.arguments[2]) else {

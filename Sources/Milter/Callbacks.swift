@@ -38,7 +38,8 @@ func milterDescription(name: UnsafeMutablePointer<CChar>) -> smfiDesc {
     wanted2?.pointee = 0
     wanted3?.pointee = 0
     return MilterServer.current!.negotiate(
-      context!, offeredActions: UInt(actions), offeredSteps: UInt(steps), &wantedActions!.pointee, &wantedSteps!.pointee)
+      context!, offeredActions: UInt(actions), offeredSteps: UInt(steps), &wantedActions!.pointee, &wantedSteps!.pointee
+    )
   }
   description.xxfi_connect = { context, host, address in
     answer(context!, .connect) {

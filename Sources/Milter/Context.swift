@@ -31,7 +31,9 @@ public struct Context: @unchecked Sendable {
   private func symbol(_ macro: Macro) -> UnsafeMutablePointer<CChar>? {
     macro.symbol.withUTF8Buffer { name in
       // libmilter only reads the name; its prototype says char *.
-      name.withMemoryRebound(to: CChar.self) { smfi_getsymval(pointer, UnsafeMutablePointer(mutating: $0.baseAddress!)) }
+      name.withMemoryRebound(to: CChar.self) {
+        smfi_getsymval(pointer, UnsafeMutablePointer(mutating: $0.baseAddress!))
+      }
     }
   }
 

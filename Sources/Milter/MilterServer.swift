@@ -59,7 +59,8 @@ public final class MilterServer: Sendable {
     }
     // 0: with 1 libmilter removes any socket file, also one that a living process listens on.
     guard smfi_opensocket(0) == MI_SUCCESS else {
-      throw MilterFault.refused("listen on \(socket)\(socket.holder.map { "; \($0) holds it" } ?? ": is it in use, or its folder missing?")")
+      throw MilterFault.refused(
+        "listen on \(socket)\(socket.holder.map { "; \($0) holds it" } ?? ": is it in use, or its folder missing?")")
     }
   }
 
@@ -79,10 +80,12 @@ public final class MilterServer: Sendable {
     // smfi_stop() can wait for the listener, which looks for the order every 5 s or when somebody connects. So it gets
     // a thread of its own, and the listener a caller.
     var thread = pthread_t()
-    pthread_create(&thread, nil, { _ in
-      smfi_stop()
-      return nil
-    }, nil)
+    pthread_create(
+      &thread, nil,
+      { _ in
+        smfi_stop()
+        return nil
+      }, nil)
     pthread_detach(thread)
     for _ in 0..<500 where !hasEnded.load(ordering: .relaxed) {
       socket.knock()

@@ -188,10 +188,12 @@ public struct Control: Sendable {
           + " refused \(penalty.attempts) times since.")
     }
     for standing in explanation.standings where standing.left == 0 {
-      let used = "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
+      let used =
+        "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
       if refusing.contains(standing.rule) {
         sentences.append(
-          "Refused by \(standing.rule): \(used); one more at \(wall(standing.freeAt).rfc3339) if nothing is sent until then.")
+          "Refused by \(standing.rule): \(used); one more at \(wall(standing.freeAt).rfc3339) if nothing is sent until then."
+        )
       } else {
         sentences.append("At its limit under \(standing.rule), which refuses nothing by itself: \(used).")
       }

@@ -6,7 +6,8 @@ import NIOFoundationCompat
 public enum JSONCoding {
   public static func text(_ value: some Encodable, pretty: Bool = false) -> String {
     let encoder = JSONEncoder()
-    encoder.outputFormatting = pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
+    encoder.outputFormatting =
+      pretty ? [.sortedKeys, .withoutEscapingSlashes, .prettyPrinted] : [.sortedKeys, .withoutEscapingSlashes]
     // The reports hold strings, numbers and flags: there is nothing that could fail to encode.
     return String(decoding: try! encoder.encode(value), as: UTF8.self)
   }

@@ -130,7 +130,8 @@ public struct Engine: Sendable {
         guard
           metered.refusesWanted && event.wants.has(metered.signal)
             || metered.refusesAfter && !event.happened.has(metered.signal),
-          let reason = shelves[index].over(metered, key: key, place: place, adding: event.wants[metered.signal], at: now)
+          let reason = shelves[index].over(
+            metered, key: key, place: place, adding: event.wants[metered.signal], at: now)
         else { continue }
         trip(metered, reason, event, &decision)
       }
@@ -254,7 +255,8 @@ public struct Engine: Sendable {
       case .ip(let address):
         if let network = policy.exempt.covers(address) { return "exempt.networks: \(network)" }
       case .network(let inner):
-        if let outer = policy.exempt.networks.first(where: { $0.prefix <= inner.prefix && $0.contains(inner.address) }) {
+        if let outer = policy.exempt.networks.first(where: { $0.prefix <= inner.prefix && $0.contains(inner.address) })
+        {
           return "exempt.networks: \(outer)"
         }
       default: break
@@ -287,7 +289,8 @@ public struct Engine: Sendable {
     return EngineStatus(
       totals: totals.figures(at: now),
       rules: policy.rules.map { rule in
-        EngineStatus.RuleFigures(rule: rule, trips: totals.trips[rule.name] ?? 0, refused: totals.refusals[rule.name] ?? 0)
+        EngineStatus.RuleFigures(
+          rule: rule, trips: totals.trips[rule.name] ?? 0, refused: totals.refusals[rule.name] ?? 0)
       },
       penalties: box.count,
       keys: shelves.reduce(0) { $0 + $1.table.count }, evictedKeys: shelves.reduce(0) { $0 + $1.table.evicted },

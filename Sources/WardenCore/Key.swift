@@ -98,7 +98,8 @@ extension Key: CustomStringConvertible {
 
     public var description: String {
       switch self {
-      case .kind(let text): "unknown kind of key \"\(text)\"\(Suggestion.phrase(for: text, among: KeyKind.allCases.map(\.name)))"
+      case .kind(let text):
+        "unknown kind of key \"\(text)\"\(Suggestion.phrase(for: text, among: KeyKind.allCases.map(\.name)))"
       case .value(let kind, let text): "\"\(text)\" is not a value for \(kind.name)"
       case .form(let text):
         "\"\(text)\" is not a key; write user:alice@example.org, ip:192.0.2.7, network:2001:db8::/64 or server"

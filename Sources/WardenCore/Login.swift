@@ -28,7 +28,8 @@ public struct LocalRealms: Sendable, Equatable {
   /// The one name of the login's owner: lower case, without a realm of the server's own.
   public func user(login: String) -> String {
     let login = login.lowercased()
-    guard let at = login.utf8.lastIndex(of: UInt8(ascii: "@")), names.contains(String(login[login.index(after: at)...])) else {
+    guard let at = login.utf8.lastIndex(of: UInt8(ascii: "@")), names.contains(String(login[login.index(after: at)...]))
+    else {
       return login
     }
     return String(login[..<at])

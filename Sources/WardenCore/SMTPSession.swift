@@ -9,7 +9,8 @@ public struct SMTPSession: Sendable {
     public var networkPrefix: NetworkPrefix
     public var needs: Needs
 
-    public init(realms: LocalRealms = LocalRealms(), networkPrefix: NetworkPrefix = NetworkPrefix(), needs: Needs = []) {
+    public init(realms: LocalRealms = LocalRealms(), networkPrefix: NetworkPrefix = NetworkPrefix(), needs: Needs = [])
+    {
       self.realms = realms
       self.networkPrefix = networkPrefix
       self.needs = needs

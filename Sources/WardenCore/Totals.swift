@@ -46,7 +46,9 @@ public struct Totals: Sendable {
   }
 
   mutating func figures(at now: Timestamp) -> [Figure] {
-    Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [Self.figure("refusals", &refused, now)]
+    Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [
+      Self.figure("refusals", &refused, now)
+    ]
   }
 
   private static func figure(_ name: String, _ rate: inout Rate, _ now: Timestamp) -> Figure {

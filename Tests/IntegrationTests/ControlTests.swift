@@ -27,10 +27,12 @@ struct ControlTests {
     try client.quit()
   }
 
-  @Test("Every command that prints can print JSON", arguments: [
-    ["status"], ["counters"], ["counters", "user:bob"], ["explain", "user:bob"], ["penalties"],
-    ["block", "user:eve", "--for", "1h"], ["release", "user:eve"], ["reload"], ["check"],
-  ])
+  @Test(
+    "Every command that prints can print JSON",
+    arguments: [
+      ["status"], ["counters"], ["counters", "user:bob"], ["explain", "user:bob"], ["penalties"],
+      ["block", "user:eve", "--for", "1h"], ["release", "user:eve"], ["reload"], ["check"],
+    ])
   func json(_ command: [String]) throws {
     let daemon = try daemon()
     try send(daemon, as: "bob", 3)
@@ -42,7 +44,8 @@ struct ControlTests {
   @Test("Penalties have the fields that tools rely on")
   func penaltyFields() throws {
     let daemon = try daemon()
-    let made = try daemon.curl("/v1/penalties", method: "POST", body: #"{"key":"ip:192.0.2.9","for":"90m","reason":"x"}"#)
+    let made = try daemon.curl(
+      "/v1/penalties", method: "POST", body: #"{"key":"ip:192.0.2.9","for":"90m","reason":"x"}"#)
     #expect((made as? [String: Any])?["penalty"] != nil)
     let penalties = try #require(try daemon.curl("/v1/penalties") as? [[String: Any]])
     let penalty = try #require(penalties.first)
@@ -77,24 +80,29 @@ struct ControlTests {
     #expect(try daemon.command("block", "user:postmaster@example.org", "--for", "1h").output.contains("has no effect"))
   }
 
-  @Test("Bad questions get an answer that helps", arguments: [
-    (["explain", "usr:bob"], "unknown kind of key \"usr\" (did you mean \"user\"?)"),
-    (["explain", "bob"], "write user:alice@example.org"),
-    (["counters", "ip:300.1.2.3"], "is not a value for ip"),
-    (["block", "user:bob", "--for", "soon"], "is not a time span"),
-    (["block", "user:bob", "--for", "0s"], "is not a time span"),
-    (["release", "network:10.0.0.1"], "is not a value for network"),
-  ])
+  @Test(
+    "Bad questions get an answer that helps",
+    arguments: [
+      (["explain", "usr:bob"], "unknown kind of key \"usr\" (did you mean \"user\"?)"),
+      (["explain", "bob"], "write user:alice@example.org"),
+      (["counters", "ip:300.1.2.3"], "is not a value for ip"),
+      (["block", "user:bob", "--for", "soon"], "is not a time span"),
+      (["block", "user:bob", "--for", "0s"], "is not a time span"),
+      (["release", "network:10.0.0.1"], "is not a value for network"),
+    ])
   func badQuestions(_ command: [String], _ answer: String) throws {
     let result = try daemon().command(command)
     #expect(result.status != 0)
     #expect(result.errors.contains(answer), "\(result.errors)")
   }
 
-  @Test("An unknown path and a broken body are told in JSON", arguments: [
-    ("GET", "/v1/nothing", nil), ("DELETE", "/v1/status", nil), ("GET", "/v1/explain", nil), ("GET", "/v1/keys?limit=x", nil),
-    ("POST", "/v1/penalties", "{"), ("POST", "/v1/penalties", #"{"key":5}"#), ("GET", "/v1/keys?order=x", nil),
-  ] as [(String, String, String?)])
+  @Test(
+    "An unknown path and a broken body are told in JSON",
+    arguments: [
+      ("GET", "/v1/nothing", nil), ("DELETE", "/v1/status", nil), ("GET", "/v1/explain", nil),
+      ("GET", "/v1/keys?limit=x", nil),
+      ("POST", "/v1/penalties", "{"), ("POST", "/v1/penalties", #"{"key":5}"#), ("GET", "/v1/keys?order=x", nil),
+    ] as [(String, String, String?)])
   func badRequests(_ method: String, _ path: String, _ body: String?) throws {
     let answer = try daemon().curl(path, method: method, body: body) as? [String: Any]
     #expect(answer?["error"] is String)
@@ -120,9 +128,11 @@ struct ControlTests {
     }
   }
 
-  @Test("Each command explains itself", arguments: [
-    "run", "check", "status", "counters", "explain", "penalties", "block", "release", "reload",
-  ])
+  @Test(
+    "Each command explains itself",
+    arguments: [
+      "run", "check", "status", "counters", "explain", "penalties", "block", "release", "reload",
+    ])
   func help(_ command: String) throws {
     let result = try Shell.run(builtProgram("mailwarden"), [command, "--help"])
     #expect(result.status == 0)

@@ -145,14 +145,19 @@ struct LifecycleTests {
     func curl(as group: String) throws -> Shell.Result {
       try Shell.run(
         "setpriv",
-        ["--reuid=nobody", "--regid=\(group)", "--clear-groups", "curl", "-s", "-S", "--unix-socket", daemon.controlSocket,
-          "http://localhost/v1/status"])
+        [
+          "--reuid=nobody", "--regid=\(group)", "--clear-groups", "curl", "-s", "-S", "--unix-socket",
+          daemon.controlSocket,
+          "http://localhost/v1/status",
+        ])
     }
     #expect(try curl(as: "mail").output.contains("\"uptime_seconds\""))
     #expect(try curl(as: "nogroup").status == 7)
   }
 
-  @Test("With `user:` it gives up root after opening its sockets, and still reloads", .enabled(if: geteuid() == 0, "needs root"))
+  @Test(
+    "With `user:` it gives up root after opening its sockets, and still reloads",
+    .enabled(if: geteuid() == 0, "needs root"))
   func dropsPrivileges() throws {
     let folder = try TemporaryFolder()
     let daemon = try TestDaemon(policy: "user: nobody\n\(Self.cap)", folder: folder)

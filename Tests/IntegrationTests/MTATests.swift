@@ -52,7 +52,8 @@ struct PostfixTests {
   }
 }
 
-@Suite("Real Sendmail", .serialized, .enabled(if: MTA.missing(.sendmail) == nil, "root is needed for a private Sendmail"))
+@Suite(
+  "Real Sendmail", .serialized, .enabled(if: MTA.missing(.sendmail) == nil, "root is needed for a private Sendmail"))
 struct SendmailTests {
   @Test("Scripted sessions", arguments: SessionScriptTests.scripts)
   func session(_ script: SessionScript) throws { try MTATests(.sendmail).session(script) }

@@ -99,9 +99,12 @@ struct ProtocolTests {
     #expect(try totals(daemon)["broken-connections"] == 0)
   }
 
-  @Test("A stage out of order is a fault: it is counted, told, and gets the configured verdict", arguments: ["accept", "tempfail"])
+  @Test(
+    "A stage out of order is a fault: it is counted, told, and gets the configured verdict",
+    arguments: ["accept", "tempfail"])
   func outOfOrder(_ onFault: String) throws {
-    let daemon = try Self.daemon(onFault: onFault, "{name: r, count: recipients, per: ip, limit: 1 per 1h, then: reject}")
+    let daemon = try Self.daemon(
+      onFault: onFault, "{name: r, count: recipients, per: ip, limit: 1 per 1h, then: reject}")
     let client = try MilterClient(.unix(daemon.milterSocket))
     try client.negotiate()
     // MAIL before CONNECT: libmilter's own state machine lets it through.
@@ -116,9 +119,12 @@ struct ProtocolTests {
     #expect(try daemon.log.contains("MAIL came without CONNECT"))
   }
 
-  @Test("Garbage ends its own session and no other", arguments: [
-    [UInt8](repeating: 0xff, count: 64), [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff, 0x43], Array("GET / HTTP/1.1\r\n\r\n".utf8),
-  ])
+  @Test(
+    "Garbage ends its own session and no other",
+    arguments: [
+      [UInt8](repeating: 0xff, count: 64), [0, 0, 0, 0], [0x7f, 0xff, 0xff, 0xff, 0x43],
+      Array("GET / HTTP/1.1\r\n\r\n".utf8),
+    ])
   func garbage(_ bytes: [UInt8]) throws {
     let daemon = try Self.daemon(Self.perIP)
     let good = try open(daemon, .ipv4("192.0.2.9", port: 1))
@@ -141,11 +147,13 @@ struct ProtocolTests {
       return try MilterClient(.unix(daemon.milterSocket)).negotiate().steps
     }
     let (noRecipients, noData, noBody, noHELO, noUnknown): (UInt32, UInt32, UInt32, UInt32, UInt32) = (
-      0x8, 0x200, 0x10, 0x2, 0x100)
+      0x8, 0x200, 0x10, 0x2, 0x100
+    )
     let (noReplyConnect, noReplyRecipient, showsRefused): (UInt32, UInt32, UInt32) = (0x1000, 0x8000, 0x800)
     let messages = "{name: m, count: messages, per: user, limit: 9 per 1h, then: reject}"
     let few = try steps(messages)
-    #expect(few & noRecipients != 0 && few & noData != 0 && few & noBody != 0 && few & noHELO != 0 && few & noUnknown != 0)
+    #expect(
+      few & noRecipients != 0 && few & noData != 0 && few & noBody != 0 && few & noHELO != 0 && few & noUnknown != 0)
     #expect(few & noReplyConnect != 0)
     let recipients = try steps("{name: m, count: recipients, per: user, limit: 9 per 1h, then: reject}")
     #expect(recipients & noRecipients == 0 && recipients & noReplyRecipient != 0 && recipients & showsRefused == 0)

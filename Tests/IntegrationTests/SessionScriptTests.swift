@@ -10,7 +10,9 @@ struct SessionScriptTests {
   static let scripts: [SessionScript] = {
     let folder = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("Sessions")
     let files = try! FileManager.default.contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
-    return files.filter { $0.pathExtension == "session" }.sorted { $0.path < $1.path }.map { try! SessionScript(file: $0) }
+    return files.filter { $0.pathExtension == "session" }.sorted { $0.path < $1.path }.map {
+      try! SessionScript(file: $0)
+    }
   }()
 
   @Test("There are scripts")

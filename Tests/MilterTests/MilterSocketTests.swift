@@ -32,9 +32,13 @@ struct MilterSocketTests {
     let path = "/tmp/mw-claim-\(getpid()).sock"
     defer { unlink(path) }
     let descriptor = try listener(at: path)
-    guard case .inUse(_, let holder)? = #expect(throws: MilterSocket.Problem.self, performing: {
-      try UnixSocket(path: path).claim()
-    }) else { return }
+    guard
+      case .inUse(_, let holder)? = #expect(
+        throws: MilterSocket.Problem.self,
+        performing: {
+          try UnixSocket(path: path).claim()
+        })
+    else { return }
     #expect(holder?.pid == getpid())
     close(descriptor)
     try UnixSocket(path: path).claim()

@@ -18,7 +18,8 @@ struct SMTPReplyTests {
     #expect(try !SMTPReply(code: 550, enhancedCode: "5.7.1", lines: ["x"]).isTemporary)
   }
 
-  @Test("What is no enhanced code is refused", arguments: ["", "4", "4.7", "2.0.0", "4.7.1234", "4.a.1", "4.7.1.1", "4..1"])
+  @Test(
+    "What is no enhanced code is refused", arguments: ["", "4", "4.7", "2.0.0", "4.7.1234", "4.a.1", "4.7.1.1", "4..1"])
   func enhanced(_ text: String) {
     #expect(throws: SMTPReply.Problem.enhancedCode(text)) { try SMTPReply(code: 450, enhancedCode: text, lines: ["x"]) }
   }

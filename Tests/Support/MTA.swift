@@ -22,16 +22,17 @@ public final class MTA: Sendable {
 
   private final class Shared: @unchecked Sendable {
     let lock = NSLock()
-    var running: [Kind: MTA] = [:]
+    var running: [String: MTA] = [:]
   }
 
-  /// The MTA of this kind, started at the first use and stopped when the tests end.
-  public static func of(_ kind: Kind) throws -> MTA {
+  /// The MTA of this kind that serves a suite of tests, started at the first use and stopped when all tests end.
+  public static func of(_ kind: Kind, for suite: String = "") throws -> MTA {
     try shared.lock.withLock {
-      if let mta = shared.running[kind] { return mta }
+      let name = "\(kind) \(suite)"
+      if let mta = shared.running[name] { return mta }
       if shared.running.isEmpty { atexit { MTA.stopAll() } }
       let mta = try MTA(kind)
-      shared.running[kind] = mta
+      shared.running[name] = mta
       return mta
     }
   }
@@ -41,26 +42,33 @@ public final class MTA: Sendable {
     shared.running = [:]
   }
 
-  private init(_ kind: Kind) throws {
+  /// A Postfix of one's own that asks a block list about each client: all of 127.0.66.0/24 is on it.
+  public static func withBlockList() throws -> MTA {
+    // Any loopback address will do for the name server; runs side by side must not meet.
+    try MTA(.postfix, nameServer: "127.53.\(Int.random(in: 1...254)).\(Int.random(in: 1...254))")
+  }
+
+  private let script: [String]
+
+  private init(_ kind: Kind, nameServer: String? = nil) throws {
     self.kind = kind
     folder = try TemporaryFolder()
     milterFolder = try TemporaryFolder()
     port = try freePort()
     xclientPort = kind == .postfix ? try freePort() : 0
+    let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("mta")
+    let own = scripts.appendingPathComponent("\(kind.rawValue).sh").path
+    script = nameServer.map { [scripts.appendingPathComponent("dnsbl.sh").path, $0] } ?? [own]
     let socket = "unix:\(milterFolder.file("milter.sock"))"
-    let ports = kind == .postfix ? ["\(port)", "\(xclientPort)"] : ["\(port)"]
-    try Shell.check(Self.script(kind), ["up", folder.file("mta")] + ports + [socket])
+    try run(["up", folder.file("mta"), "\(port)"] + (kind == .postfix ? ["\(xclientPort)"] : []) + [socket])
   }
 
-  private func stop() { _ = try? Shell.run(Self.script(kind), ["down", folder.file("mta")]) }
-
-  private static func script(_ kind: Kind) -> String {
-    URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("mta/\(kind.rawValue).sh").path
-  }
+  public func stop() { try? run(["down", folder.file("mta")]) }
 
   /// Hands a message to the MTA's own submission program.
   public func submit(from sender: String, to recipient: String) throws {
-    try Shell.check(Self.script(kind), ["submit", folder.file("mta"), sender, recipient])
+    try run(["submit", folder.file("mta"), sender, recipient])
   }
-}
 
+  private func run(_ arguments: [String]) throws { try Shell.check("sh", script + arguments) }
+}

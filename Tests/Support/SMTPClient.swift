@@ -18,7 +18,8 @@ public final class SMTPClient {
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     banner = Reply(code: 0, text: "")
     guard Self.call(bind, descriptor, source, 0), Self.call(connect, descriptor, "127.0.0.1", port) else {
-      throw Shell.Failure(description: "cannot connect from \(source) to port \(port): \(String(cString: strerror(errno)))")
+      throw Shell.Failure(
+        description: "cannot connect from \(source) to port \(port): \(String(cString: strerror(errno)))")
     }
     banner = try receive()
   }

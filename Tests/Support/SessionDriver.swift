@@ -40,7 +40,8 @@ extension SessionScript {
     case (.box(let keys), _, .free(let key)): keys.contains(key) ? "\(key) is blocked" : nil
     case (.goOn, .goOn, _), (.unknownRecipient, .unknownRecipient, _): nil
     case (.refused(let code, let text), .refused(let wantedCode, let wantedText), _):
-      code == wantedCode && (wantedText.isEmpty || text.contains(wantedText)) ? nil : "got \(code) \(text), expected \(line.expectation)"
+      code == wantedCode && (wantedText.isEmpty || text.contains(wantedText))
+        ? nil : "got \(code) \(text), expected \(line.expectation)"
     default: "got \(outcome), expected \(line.expectation)"
     }
   }

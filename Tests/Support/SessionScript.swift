@@ -80,7 +80,9 @@ public struct SessionScript: Sendable {
       case "policy": isPolicy = true
       case "repeat": repeated = (Int(words[1]) ?? 0, lines.count)
       case "end":
-        guard let (count, from) = repeated else { throw Problem(description: "\(name):\(index + 1): end without repeat") }
+        guard let (count, from) = repeated else {
+          throw Problem(description: "\(name):\(index + 1): end without repeat")
+        }
         let block = lines[from...]
         for _ in 1..<count { lines += block }
         repeated = nil

@@ -29,7 +29,9 @@ public struct Shell {
     let result = try run(program, arguments, environment: environment)
     guard result.status == 0 else {
       throw Failure(
-        description: "\(program) \(arguments.joined(separator: " ")) ended with \(result.status): \(result.errors)\(result.output)")
+        description:
+          "\(program) \(arguments.joined(separator: " ")) ended with \(result.status): \(result.errors)\(result.output)"
+      )
     }
     return result.output
   }

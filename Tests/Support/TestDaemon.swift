@@ -36,7 +36,8 @@ public final class TestDaemon {
 
   /// Starts it and waits until it is ready.
   public func start() throws {
-    let process = try ChildProcess([builtProgram("mailwarden"), "run", "--config", policyFile], output: folder.file("log"))
+    let process = try ChildProcess(
+      [builtProgram("mailwarden"), "run", "--config", policyFile], output: folder.file("log"))
     self.process = process
     try eventually("the daemon is ready") {
       if !process.isRunning { throw Shell.Failure(description: "the daemon ended: \(try self.log)") }

@@ -3,18 +3,23 @@ import Testing
 @testable import WardenCore
 
 struct AddressTests {
-  @Test("Addresses are written in their shortest form", arguments: [
-    ("192.0.2.7", "192.0.2.7"), ("0.0.0.0", "0.0.0.0"), ("::", "::"), ("::1", "::1"),
-    ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"), ("::ffff:192.0.2.7", "192.0.2.7"), ("::FFFF:c000:207", "192.0.2.7"),
-    ("2001:db8::1:0:0:1", "2001:db8::1:0:0:1"),
-  ])
+  @Test(
+    "Addresses are written in their shortest form",
+    arguments: [
+      ("192.0.2.7", "192.0.2.7"), ("0.0.0.0", "0.0.0.0"), ("::", "::"), ("::1", "::1"),
+      ("2001:DB8:0:0:0:0:0:1", "2001:db8::1"), ("::ffff:192.0.2.7", "192.0.2.7"), ("::FFFF:c000:207", "192.0.2.7"),
+      ("2001:db8::1:0:0:1", "2001:db8::1:0:0:1"),
+    ])
   func forms(text: String, written: String) { #expect(IPAddress(text)?.description == written) }
 
-  @Test("What is no address is not read as one", arguments: [
-    "", " ", "192.0.2", "192.0.2.256", "192.0.2.7.1", "192.0.2.07x", " 192.0.2.7", "192.0.2.7 ", "192.0.2.7/32", "::g",
-    ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "fe80::1%eth0", "[::1]", "IPv6:::1", "unknown", "192.0.2.7\u{0}junk",
-    "192.0.2.7\r\n", "::ffff:192.0.2.999", String(repeating: "1", count: 10_000),
-  ])
+  @Test(
+    "What is no address is not read as one",
+    arguments: [
+      "", " ", "192.0.2", "192.0.2.256", "192.0.2.7.1", "192.0.2.07x", " 192.0.2.7", "192.0.2.7 ", "192.0.2.7/32",
+      "::g",
+      ":::", "1:2:3:4:5:6:7", "1:2:3:4:5:6:7:8:9", "fe80::1%eth0", "[::1]", "IPv6:::1", "unknown", "192.0.2.7\u{0}junk",
+      "192.0.2.7\r\n", "::ffff:192.0.2.999", String(repeating: "1", count: 10_000),
+    ])
   func bad(text: String) { #expect(IPAddress(text) == nil) }
 
   @Test("Any address is read back from what is written, and only equal ones are written alike", arguments: 0..<10)
@@ -41,7 +46,8 @@ struct AddressTests {
       let flipped = Int.random(in: 0..<bits, using: &random)
       let other = address.flipping(bit: flipped, of: bits)
       let isSound =
-        network.contains(address) && network.contains(other) == (flipped >= prefix || other.isV4 != address.isV4 && false)
+        network.contains(address)
+        && network.contains(other) == (flipped >= prefix || other.isV4 != address.isV4 && false)
         && Network(network.description) == network
         && (!network.contains(address.isV4 ? IPAddress(v6High: 0, low: 1) : IPAddress(v4: 1)))
       // A flipped bit can make an IPv6 address an IPv4 one; then the family decides.
@@ -52,23 +58,29 @@ struct AddressTests {
     }
   }
 
-  @Test("Networks are read with the bits beyond the prefix taken off", arguments: [
-    ("192.0.2.7/24", "192.0.2.0/24"), ("192.0.2.7", "192.0.2.7/32"), ("10.1.2.3/0", "0.0.0.0/0"),
-    ("2001:db8::1/64", "2001:db8::/64"), ("::1", "::1/128"), ("2001:db8:ffff::/33", "2001:db8:8000::/33"),
-    ("::ffff:192.0.2.7/24", "192.0.2.0/24"),
-  ])
+  @Test(
+    "Networks are read with the bits beyond the prefix taken off",
+    arguments: [
+      ("192.0.2.7/24", "192.0.2.0/24"), ("192.0.2.7", "192.0.2.7/32"), ("10.1.2.3/0", "0.0.0.0/0"),
+      ("2001:db8::1/64", "2001:db8::/64"), ("::1", "::1/128"), ("2001:db8:ffff::/33", "2001:db8:8000::/33"),
+      ("::ffff:192.0.2.7/24", "192.0.2.0/24"),
+    ])
   func networks(text: String, written: String) { #expect(Network(text)?.description == written) }
 
-  @Test("What is no network is not read as one", arguments: [
-    "", "/", "/24", "192.0.2.0/", "192.0.2.0/33", "192.0.2.0/-1", "192.0.2.0/+24", "192.0.2.0/24/8", "192.0.2.0/2 4",
-    "::/129", "192.0.2.0/٢٤", "192.0.2/24", "192.0.2.0/99999999999999999999",
-  ])
+  @Test(
+    "What is no network is not read as one",
+    arguments: [
+      "", "/", "/24", "192.0.2.0/", "192.0.2.0/33", "192.0.2.0/-1", "192.0.2.0/+24", "192.0.2.0/24/8", "192.0.2.0/2 4",
+      "::/129", "192.0.2.0/٢٤", "192.0.2/24", "192.0.2.0/99999999999999999999",
+    ])
   func badNetworks(text: String) { #expect(Network(text) == nil) }
 
-  @Test("Loopback addresses are known in both families", arguments: [
-    ("127.0.0.1", true), ("127.255.0.9", true), ("::1", true), ("::ffff:127.0.0.1", true), ("128.0.0.1", false),
-    ("::2", false), ("7f00::1", false),
-  ])
+  @Test(
+    "Loopback addresses are known in both families",
+    arguments: [
+      ("127.0.0.1", true), ("127.255.0.9", true), ("::1", true), ("::ffff:127.0.0.1", true), ("128.0.0.1", false),
+      ("::2", false), ("7f00::1", false),
+    ])
   func loopback(text: String, isLoopback: Bool) { #expect(ip(text).isLoopback == isLoopback) }
 }
 

@@ -35,6 +35,17 @@ struct EpisodeTests {
     #expect(server.engine.status(at: server.now).rules.first?.trips == 2)
   }
 
+  @Test("A rule with several windows is quiet only when the longest has passed without a trip")
+  func quietForTheLongestWindow() throws {
+    let server = Server(
+      Rule("rate", .messages, per: .user, .of(1, per: .minutes(1)), .of(50, per: .hours(1)), then: .alert))
+    for _ in 0..<5 {
+      for _ in 0..<2 { try server.send() }
+      server.wait(.minutes(50))
+    }
+    #expect(server.told(.alert).count == 1)
+  }
+
   @Test("Each key and each rule has episodes of its own")
   func episodesAreApart() throws {
     let server = Server(
@@ -57,9 +68,11 @@ struct EpisodeTests {
     #expect(server.figure("refusals").total == 9)
   }
 
-  @Test("A rule in observe mode neither refuses nor blocks, and says once an episode what it would have done", arguments: [
-    Consequences.tempfail, .reject, .block(.days(1)), Consequences(alert: true, refusal: .reject, block: .days(1)),
-  ])
+  @Test(
+    "A rule in observe mode neither refuses nor blocks, and says once an episode what it would have done",
+    arguments: [
+      Consequences.tempfail, .reject, .block(.days(1)), Consequences(alert: true, refusal: .reject, block: .days(1)),
+    ])
   func observe(then: Consequences) throws {
     let server = Server(
       Rule("rate", .messages, per: .user, .of(2, per: .hours(1)), then: then, mode: .observe),

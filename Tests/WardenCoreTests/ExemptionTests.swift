@@ -18,10 +18,12 @@ struct ExemptionTests {
     return server
   }
 
-  @Test("An exempt network is let through at connect, over any penalty", arguments: [
-    ("127.0.0.0/8", "127.0.0.1"), ("192.0.2.7", "192.0.2.7"), ("::1", "::1"), ("2001:db8::/32", "2001:db8:9::1"),
-    ("192.0.2.0/24", "::ffff:192.0.2.7"),
-  ])
+  @Test(
+    "An exempt network is let through at connect, over any penalty",
+    arguments: [
+      ("127.0.0.0/8", "127.0.0.1"), ("192.0.2.7", "192.0.2.7"), ("::1", "::1"), ("2001:db8::/32", "2001:db8:9::1"),
+      ("192.0.2.0/24", "::ffff:192.0.2.7"),
+    ])
   func network(network: String, address: String) {
     let server = server(networks: ["198.51.100.0/24", network])
     _ = server.block(.ip(address), for: .days(1))
@@ -57,10 +59,12 @@ struct ExemptionTests {
     #expect(server.probe(address) != nil)
   }
 
-  @Test("An exempt user passes at MAIL and at the end, over penalties on user, address and pair", arguments: [
-    ("postmaster", "postmaster"), ("postmaster@example.org", "Postmaster"),
-    ("postmaster@example.org", "postmaster@EXAMPLE.org"), ("news@other.test", "news@other.test"),
-  ])
+  @Test(
+    "An exempt user passes at MAIL and at the end, over penalties on user, address and pair",
+    arguments: [
+      ("postmaster", "postmaster"), ("postmaster@example.org", "Postmaster"),
+      ("postmaster@example.org", "postmaster@EXAMPLE.org"), ("news@other.test", "news@other.test"),
+    ])
   func user(written: String, login: String) throws {
     let server = server(users: [written])
     // Before the blocks: a penalty on the address holds at connect, where nobody has a name yet.
@@ -76,9 +80,11 @@ struct ExemptionTests {
     #expect(try client.send("alice") != nil)
   }
 
-  @Test("A name of another realm, or one that only begins alike, is not exempt", arguments: [
-    "postmaster@other.test", "postmaster1", "xpostmaster", "postmaster@example.org@other.test",
-  ])
+  @Test(
+    "A name of another realm, or one that only begins alike, is not exempt",
+    arguments: [
+      "postmaster@other.test", "postmaster1", "xpostmaster", "postmaster@example.org@other.test",
+    ])
   func otherUsers(login: String) throws {
     let server = server(users: ["postmaster@example.org"])
     _ = server.block(.user(login), for: .days(1))

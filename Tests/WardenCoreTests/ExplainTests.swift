@@ -59,22 +59,32 @@ struct ExplainTests {
     #expect(try server.send() != nil)
   }
 
-  @Test("All penalties that hold a key are named, and no others", arguments: [
-    ("ip:192.0.2.7", ["ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice,ip:192.0.2.7"]),
-    ("user:alice", ["server", "user:alice", "user:alice,ip:192.0.2.7"]),
-    ("network:192.0.2.0/25", ["network:192.0.0.0/16", "network:192.0.2.0/24", "server"]),
-    ("user:alice,ip:192.0.2.7", [
-      "ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice", "user:alice,ip:192.0.2.7",
-    ]),
-    ("user:alice,ip:192.0.2.9", ["network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice"]),
-    ("user:bob,ip:192.0.2.7", ["ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server"]),
-    ("sender:eve@spam.test", ["sender-domain:spam.test", "server"]),
-    ("user:bob", ["server"]),
-  ])
+  @Test(
+    "All penalties that hold a key are named, and no others",
+    arguments: [
+      (
+        "ip:192.0.2.7",
+        ["ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice,ip:192.0.2.7"]
+      ),
+      ("user:alice", ["server", "user:alice", "user:alice,ip:192.0.2.7"]),
+      ("network:192.0.2.0/25", ["network:192.0.0.0/16", "network:192.0.2.0/24", "server"]),
+      (
+        "user:alice,ip:192.0.2.7",
+        [
+          "ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice",
+          "user:alice,ip:192.0.2.7",
+        ]
+      ),
+      ("user:alice,ip:192.0.2.9", ["network:192.0.0.0/16", "network:192.0.2.0/24", "server", "user:alice"]),
+      ("user:bob,ip:192.0.2.7", ["ip:192.0.2.7", "network:192.0.0.0/16", "network:192.0.2.0/24", "server"]),
+      ("sender:eve@spam.test", ["sender-domain:spam.test", "server"]),
+      ("user:bob", ["server"]),
+    ])
   func penalties(text: String, names: [String]) throws {
     let server = Server()
     for blocked in [
-      "ip:192.0.2.7", "ip:192.0.2.8", "network:192.0.0.0/16", "network:192.0.2.0/24", "network:198.51.100.0/24", "server",
+      "ip:192.0.2.7", "ip:192.0.2.8", "network:192.0.0.0/16", "network:192.0.2.0/24", "network:198.51.100.0/24",
+      "server",
       "user:alice", "user:alice,ip:192.0.2.7", "user:eve", "sender-domain:spam.test",
     ] { _ = server.block(try key(blocked), for: .hours(1)) }
     let found = server.engine.explain(try key(text), at: server.now).penalties
@@ -83,12 +93,14 @@ struct ExplainTests {
     #expect(server.engine.explain(try key(text), at: server.now).penalties == [])
   }
 
-  @Test("An exemption is named by the policy's line", arguments: [
-    ("user:news", "exempt.users: news"), ("ip:127.0.0.1", "exempt.networks: 127.0.0.0/8"),
-    ("network:127.1.0.0/16", "exempt.networks: 127.0.0.0/8"), ("network:0.0.0.0/0", nil), ("user:alice", nil),
-    ("network:192.0.2.0/24", "exempt.networks: 192.0.0.0/16"),
-    ("user:alice,ip:127.0.0.1", "exempt.networks: 127.0.0.0/8"), ("sender:news", nil), ("ip:192.1.0.1", nil),
-  ])
+  @Test(
+    "An exemption is named by the policy's line",
+    arguments: [
+      ("user:news", "exempt.users: news"), ("ip:127.0.0.1", "exempt.networks: 127.0.0.0/8"),
+      ("network:127.1.0.0/16", "exempt.networks: 127.0.0.0/8"), ("network:0.0.0.0/0", nil), ("user:alice", nil),
+      ("network:192.0.2.0/24", "exempt.networks: 192.0.0.0/16"),
+      ("user:alice,ip:127.0.0.1", "exempt.networks: 127.0.0.0/8"), ("sender:news", nil), ("ip:192.1.0.1", nil),
+    ])
   func exemption(text: String, line: String?) throws {
     let networks = ["127.0.0.0/8", "192.0.2.0/28", "192.0.0.0/16"].map { Network($0)! }
     let server = Server(exempt: Exemptions(networks: networks, users: ["news@example.org"]))
@@ -107,7 +119,8 @@ struct ExplainTests {
 
   // MARK: - The walk over all keys
 
-  @Test("A walk in parts of any size shows every key that counts, once, nearest to its limit", arguments: [1, 3, 64, 1_000])
+  @Test(
+    "A walk in parts of any size shows every key that counts, once, nearest to its limit", arguments: [1, 3, 64, 1_000])
   func walk(atMost: Int) throws {
     let server = Server(
       Rule("low", .messages, per: .user, .of(4, per: .hours(1)), .of(10, per: .days(1))),

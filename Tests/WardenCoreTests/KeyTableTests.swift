@@ -64,20 +64,36 @@ struct KeyTableTests {
       let other = subject(UInt32.random(in: 2...(.max), using: &random))
       _ = engine.decide(Event(at: .start, step: .endOfMessage, subject: other, wants: [.bytes: 5_000]))
     }
-    let one = engine.decide(Event(at: .start, step: .refusedRecipient, subject: harvester, happened: [.badRecipients: 1]))
+    let one = engine.decide(
+      Event(at: .start, step: .refusedRecipient, subject: harvester, happened: [.badRecipients: 1]))
     #expect(!one.isRefused)
     #expect(engine.decide(Event(at: .start, step: .mail, subject: harvester, wants: [.messages: 1])).isRefused)
   }
 
-  @Test("Idle keys make room for new ones before anything that still counts is dropped")
+  @Test("Idle keys go as new ones come, long before the table is full")
   func idleKeysGo() {
-    var engine = engine(.of(25, per: .hours(2)), keys: 1_000)
+    var engine = engine(.of(25, per: .hours(2)), keys: 10_000)
     for number in 0..<1_000 { _ = engine.decide(Self.message("old\(number)", at: .start)) }
     let later = Timestamp.start + .minutes(123)
     for number in 0..<1_000 { _ = engine.decide(Self.message("new\(number)", at: later)) }
+    #expect(engine.status(at: later).keys == 1_000)
+  }
+
+  @Test("In a full table idle keys make room before anything that still counts is dropped")
+  func idleKeysGoFirst() {
+    var engine = engine(.of(25, per: .hours(2)), keys: 100)
+    let later = Timestamp.start + .minutes(123)
+    for number in 0..<100 {
+      let count = number % 4 == 0 ? 20 : 1
+      for _ in 0..<count { _ = engine.decide(Self.message("key\(number)", at: .start)) }
+    }
+    for number in 0..<100 where number % 4 != 0 { _ = engine.decide(Self.message("key\(number)", at: later)) }
+    for number in 0..<20 { _ = engine.decide(Self.message("new\(number)", at: later)) }
     let status = engine.status(at: later)
     #expect(status.evictedKeys == 0)
-    #expect(status.keys == 1_000)
+    for number in 0..<100 where number % 4 != 0 {
+      #expect(engine.explain(.user("key\(number)"), at: later).standings.first?.count == 1)
+    }
   }
 
   @Test("A key that still counts is never swept as idle")
@@ -154,7 +170,8 @@ struct FullTableTests {
   @Test("Events do not get dearer with the number of keys, episodes and penalties, nor when these end one by one")
   func costs() async throws {
     var engine = Engine(
-      policy: Policy(rules: [.brokenConnections]), bounds: .init(keysPerShape: 50_000, penalties: 50_000, episodes: 30_000))
+      policy: Policy(rules: [.brokenConnections]),
+      bounds: .init(keysPerShape: 50_000, penalties: 50_000, episodes: 30_000))
     try trip(0..<55_000, from: .start, &engine)
     #expect(engine.status(at: .start).droppedPenalties == 5_000)
     #expect(engine.status(at: .start).droppedEpisodes == 25_000)

@@ -5,39 +5,50 @@ import Testing
 struct KeyTests {
   private let realms = LocalRealms(listed: ["example.org"])
 
-  @Test("A key is read from what it is written as", arguments: [
-    "user:alice", "user:alice@other.test", "ip:192.0.2.7", "ip:2001:db8::1", "network:192.0.2.0/24",
-    "network:2001:db8::/64", "sender:alice@example.org", "sender-domain:example.org", "server",
-    "user:alice,ip:192.0.2.7", "user:o,brien", "user:bob,ipswich", "user:a,server-room", "user:alice,server",
-    "ip:192.0.2.7,sender:a,b@example.org", "user:a:b", "sender:,", "user:users,user,network",
-  ])
+  @Test(
+    "A key is read from what it is written as",
+    arguments: [
+      "user:alice", "user:alice@other.test", "ip:192.0.2.7", "ip:2001:db8::1", "network:192.0.2.0/24",
+      "network:2001:db8::/64", "sender:alice@example.org", "sender-domain:example.org", "server",
+      "user:alice,ip:192.0.2.7", "user:o,brien", "user:bob,ipswich", "user:a,server-room", "user:alice,server",
+      "ip:192.0.2.7,sender:a,b@example.org", "user:a:b", "sender:,", "user:users,user,network",
+    ])
   func roundTrip(text: String) throws { #expect(try Key(text, realms: realms).description == text) }
 
-  @Test("A key is brought to its one form as it is read", arguments: [
-    ("user:Alice@Example.org", "user:alice"), ("ip:::FFFF:192.0.2.7", "ip:192.0.2.7"),
-    ("network:192.0.2.7/24", "network:192.0.2.0/24"), ("sender:<Alice@Example.ORG>", "sender:alice@example.org"),
-    ("sender-domain:Example.ORG", "sender-domain:example.org"),
-    ("user:ALICE,network:2001:db8::1/64", "user:alice,network:2001:db8::/64"),
-    ("ip:2001:db8::1,user:alice", "user:alice,ip:2001:db8::1"),
-    ("sender:a,b@example.org,ip:192.0.2.7", "ip:192.0.2.7,sender:a,b@example.org"),
-  ])
-  func normalized(text: String, written: String) throws { #expect(try Key(text, realms: realms).description == written) }
+  @Test(
+    "A key is brought to its one form as it is read",
+    arguments: [
+      ("user:Alice@Example.org", "user:alice"), ("ip:::FFFF:192.0.2.7", "ip:192.0.2.7"),
+      ("network:192.0.2.7/24", "network:192.0.2.0/24"), ("sender:<Alice@Example.ORG>", "sender:alice@example.org"),
+      ("sender-domain:Example.ORG", "sender-domain:example.org"),
+      ("user:ALICE,network:2001:db8::1/64", "user:alice,network:2001:db8::/64"),
+      ("ip:2001:db8::1,user:alice", "user:alice,ip:2001:db8::1"),
+      ("sender:a,b@example.org,ip:192.0.2.7", "ip:192.0.2.7,sender:a,b@example.org"),
+    ])
+  func normalized(text: String, written: String) throws {
+    #expect(try Key(text, realms: realms).description == written)
+  }
 
-  @Test("What is wrong with a key is said", arguments: [
-    ("", .form("")), ("alice", .form("alice")), ("users:alice", .kind("users")), ("User:alice", .kind("User")),
-    ("user:", .value(kind: .user, text: "")), ("ip:192.0.2", .value(kind: .ip, text: "192.0.2")),
-    ("network:192.0.2.0", .value(kind: .network, text: "192.0.2.0")), ("sender-domain:", .value(kind: .senderDomain, text: "")),
-    ("server:", .value(kind: .server, text: "")), (":", .kind("")), ("user:alice,ip:", .value(kind: .ip, text: "")),
-    ("ip:192.0.2.7,", .value(kind: .ip, text: "192.0.2.7,")),
-  ] as [(String, Key.Problem)])
+  @Test(
+    "What is wrong with a key is said",
+    arguments: [
+      ("", .form("")), ("alice", .form("alice")), ("users:alice", .kind("users")), ("User:alice", .kind("User")),
+      ("user:", .value(kind: .user, text: "")), ("ip:192.0.2", .value(kind: .ip, text: "192.0.2")),
+      ("network:192.0.2.0", .value(kind: .network, text: "192.0.2.0")),
+      ("sender-domain:", .value(kind: .senderDomain, text: "")),
+      ("server:", .value(kind: .server, text: "")), (":", .kind("")), ("user:alice,ip:", .value(kind: .ip, text: "")),
+      ("ip:192.0.2.7,", .value(kind: .ip, text: "192.0.2.7,")),
+    ] as [(String, Key.Problem)])
   func bad(text: String, problem: Key.Problem) {
     #expect(throws: problem) { try Key(text, realms: realms) }
   }
 
-  @Test("A key that no client can ever have is refused", arguments: [
-    "user:alice,user:bob", "ip:192.0.2.7,ip:192.0.2.8", "server,ip:192.0.2.7", "sender:a,sender:b", "sender:",
-    "sender:<>",
-  ])
+  @Test(
+    "A key that no client can ever have is refused",
+    arguments: [
+      "user:alice,user:bob", "ip:192.0.2.7,ip:192.0.2.8", "server,ip:192.0.2.7", "sender:a,sender:b", "sender:",
+      "sender:<>",
+    ])
   func impossibleKeys(text: String) {
     #expect(throws: Key.Problem.self) { try Key(text, realms: realms) }
   }
@@ -47,26 +58,32 @@ struct KeyTests {
     #expect(Key.Problem.kind("usr").description == "unknown kind of key \"usr\" (did you mean \"user\"?)")
   }
 
-  @Test("Hostile texts are read without a fault", arguments: [
-    ",", ",,,,", ":::", "user:,", ",user:", "user:\u{0}", "sender:\r\n", "ip:,ip:", "user:a,ip",
-    String(repeating: ",ip:", count: 2_000), String(repeating: ",", count: 20_000), "user:" + String(repeating: "x", count: 20_000),
-    "sender:" + "e" + String(repeating: "\u{301}", count: 10_000),
-  ])
+  @Test(
+    "Hostile texts are read without a fault",
+    arguments: [
+      ",", ",,,,", ":::", "user:,", ",user:", "user:\u{0}", "sender:\r\n", "ip:,ip:", "user:a,ip",
+      String(repeating: ",ip:", count: 2_000), String(repeating: ",", count: 20_000),
+      "user:" + String(repeating: "x", count: 20_000),
+      "sender:" + "e" + String(repeating: "\u{301}", count: 10_000),
+    ])
   func hostile(text: String) {
     guard let key = try? Key(text, realms: realms) else { return }
     #expect(key.parts.allSatisfy { $0.value.utf8.count <= Bounded.bytes })
   }
 
-  @Test("The one form of a key that a session counts is the one that an administrator's words lead to", arguments: [
-    "alice", "ALICE@example.org", "alice@other.test", "o'brien", "a b", "имя@example.org",
-    String(repeating: "n", count: 600) + "@other.test",
-  ])
+  @Test(
+    "The one form of a key that a session counts is the one that an administrator's words lead to",
+    arguments: [
+      "alice", "ALICE@example.org", "alice@other.test", "o'brien", "a b", "имя@example.org",
+      String(repeating: "n", count: 600) + "@other.test",
+    ])
   func sessionsKeyIsFound(login: String) throws {
     let server = Server(.userMessages)
     try server.send(login)
     #expect(server.counts(try Key("user:\(login)", realms: server.engine.realms)) == ["user-messages": [1]])
     // As it is printed, too.
-    let printed = try #require(server.engine.keys(from: KeyCursor(), atMost: 10, at: server.now).0.first).key.description
+    let printed = try #require(server.engine.keys(from: KeyCursor(), atMost: 10, at: server.now).0.first).key
+      .description
     #expect(server.counts(try Key(printed, realms: server.engine.realms)) == ["user-messages": [1]])
   }
 
@@ -81,10 +98,12 @@ struct KeyTests {
 struct SuggestionTests {
   private let words = ["connections", "messages", "recipients", "bytes", "per", "then"]
 
-  @Test("A mistyped word is led to the nearest one", arguments: [
-    ("mesages", "messages"), ("Messages", "messages"), ("conections", "connections"), ("recipeints", "recipients"),
-    ("byte", "bytes"), ("pre", "per"), ("thne", "then"), ("messagse", "messages"),
-  ])
+  @Test(
+    "A mistyped word is led to the nearest one",
+    arguments: [
+      ("mesages", "messages"), ("Messages", "messages"), ("conections", "connections"), ("recipeints", "recipients"),
+      ("byte", "bytes"), ("pre", "per"), ("thne", "then"), ("messagse", "messages"),
+    ])
   func near(word: String, nearest: String) { #expect(Suggestion.nearest(to: word, among: words) == nearest) }
 
   @Test("A word that is near to none is not guessed at", arguments: ["", "x", "zzzzzzzz", "mail-volume", "\u{0}"])
@@ -97,7 +116,8 @@ struct SuggestionTests {
     #expect(Suggestion.phrase(for: "mesages", among: words) == " (did you mean \"messages\"?)")
   }
 
-  @Test("The distance is symmetric, zero only for the same word, and at most the longer one's length", arguments: 0..<10)
+  @Test(
+    "The distance is symmetric, zero only for the same word, and at most the longer one's length", arguments: 0..<10)
   func distance(seed: Int) {
     var random = SplitMix64(seed: seed)
     func word() -> String {

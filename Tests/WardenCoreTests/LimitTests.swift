@@ -24,7 +24,8 @@ struct LimitTests {
       let inWindow = admitted.count(at: now, window: limit.window)
       let withSlack = admitted.count(at: now, window: limit.window.withSlack)
       guard inWindow <= limit.count, !isRefused || withSlack >= limit.count else {
-        Issue.record("seed \(seed), step \(step), \(limit): refused \(isRefused) with \(inWindow) (\(withSlack)) admitted")
+        Issue.record(
+          "seed \(seed), step \(step), \(limit): refused \(isRefused) with \(inWindow) (\(withSlack)) admitted")
         return
       }
     }

@@ -4,9 +4,11 @@ import Testing
 
 /// Who a login is, and whose a sender's address.
 struct LoginTests {
-  @Test("Alice is one user, however she types her name", arguments: [
-    "alice", "Alice", "ALICE@mail.example.org", "alice@example.org", "alice@Example.ORG",
-  ])
+  @Test(
+    "Alice is one user, however she types her name",
+    arguments: [
+      "alice", "Alice", "ALICE@mail.example.org", "alice@example.org", "alice@Example.ORG",
+    ])
   func oneUser(login: String) throws {
     let server = Server(.userMessages, realms: nil)
     let client = server.connect(host: "Mail.Example.org")
@@ -14,9 +16,11 @@ struct LoginTests {
     #expect(server.counts(.user("alice")) == ["user-messages": [1]])
   }
 
-  @Test("A realm that is not the server's makes another user", arguments: [
-    "alice@other.test", "alice@sub.mail.example.org", "alice@xample.org", "alice@", "alice@org",
-  ])
+  @Test(
+    "A realm that is not the server's makes another user",
+    arguments: [
+      "alice@other.test", "alice@sub.mail.example.org", "alice@xample.org", "alice@", "alice@org",
+    ])
   func anotherUser(login: String) throws {
     let server = Server(.userMessages, realms: nil)
     let client = server.connect(host: "mail.example.org")
@@ -60,17 +64,21 @@ struct LoginTests {
     #expect(server.counts(.user("alice")) == ["logins": [2]])
   }
 
-  @Test("A sender is the user's own in any spelling, with any extension, and so is the null sender", arguments: [
-    ("alice", "alice@example.org"), ("alice", "alice@other.example.org"), ("alice", "alice+news@example.org"),
-    ("alice", "alice"), ("alice", ""), ("alice@other.test", "alice@other.test"),
-    ("alice@other.test", "alice+x@other.test"), ("bob+x", "bob+x"),
-  ])
+  @Test(
+    "A sender is the user's own in any spelling, with any extension, and so is the null sender",
+    arguments: [
+      ("alice", "alice@example.org"), ("alice", "alice@other.example.org"), ("alice", "alice+news@example.org"),
+      ("alice", "alice"), ("alice", ""), ("alice@other.test", "alice@other.test"),
+      ("alice@other.test", "alice+x@other.test"), ("bob+x", "bob+x"),
+    ])
   func ownSenders(user: String, sender: String) { #expect(Mailbox.belongs(sender: sender, to: user)) }
 
-  @Test("Anything else is another's", arguments: [
-    ("alice", "bob@example.org"), ("alice", "alicex@example.org"), ("alice", "@example.org"),
-    ("alice@other.test", "alice@example.org"), ("alice@other.test", "alice"), ("alice", "+alice@example.org"),
-  ])
+  @Test(
+    "Anything else is another's",
+    arguments: [
+      ("alice", "bob@example.org"), ("alice", "alicex@example.org"), ("alice", "@example.org"),
+      ("alice@other.test", "alice@example.org"), ("alice@other.test", "alice"), ("alice", "+alice@example.org"),
+    ])
   func othersSenders(user: String, sender: String) { #expect(!Mailbox.belongs(sender: sender, to: user)) }
 
   @Test("A login with a plus sign of its own owns that address in each domain")

@@ -67,10 +67,13 @@ struct NeedsTests {
     #expect(engine.needs == wanted.needs)
   }
 
-  @Test("A block that holds at connect makes the MTA wait there, and no longer once it is lifted", arguments: [
-    ("ip:192.0.2.7", true), ("network:192.0.2.0/24", true), ("server", true), ("user:alice", false),
-    ("sender-domain:spam.test", false), ("user:alice,ip:192.0.2.7", false), ("ip:192.0.2.7,network:192.0.2.0/24", true),
-  ])
+  @Test(
+    "A block that holds at connect makes the MTA wait there, and no longer once it is lifted",
+    arguments: [
+      ("ip:192.0.2.7", true), ("network:192.0.2.0/24", true), ("server", true), ("user:alice", false),
+      ("sender-domain:spam.test", false), ("user:alice,ip:192.0.2.7", false),
+      ("ip:192.0.2.7,network:192.0.2.0/24", true),
+    ])
   func needsFollowTheBox(text: String, waits: Bool) throws {
     let server = Server(.userMessages)
     _ = server.block(try key(text), for: .hours(1))

@@ -63,9 +63,11 @@ struct PenaltyTests {
     #expect(try refusal(code: 451, enhanced: "4.7.5", text: "Later")?.code == ReplyCode(code: 421, enhanced: "4.7.1"))
   }
 
-  @Test("A rule that refuses connections closes them too, rather than leave them open for passwords", arguments: [
-    Consequences.tempfail, .block(.hours(1)),
-  ])
+  @Test(
+    "A rule that refuses connections closes them too, rather than leave them open for passwords",
+    arguments: [
+      Consequences.tempfail, .block(.hours(1)),
+    ])
   func refusedConnectionsAreClosed(then: Consequences) throws {
     let server = Server(Rule("connections", .connections, per: .ip, .of(3, per: .minutes(1)), then: then))
     for _ in 0..<3 { #expect(server.probe("192.0.2.7") == nil) }
@@ -93,7 +95,9 @@ struct PenaltyTests {
   @Test("A user's block holds at MAIL from everywhere, with the code that the rule says")
   func userBlock() throws {
     let server = Server(
-      Rule("hijack", .messages, per: .user, .of(2, per: .hours(1)), then: Consequences(refusal: .reject, block: .hours(4))))
+      Rule(
+        "hijack", .messages, per: .user, .of(2, per: .hours(1)), then: Consequences(refusal: .reject, block: .hours(4)))
+    )
     for _ in 0..<2 { try server.send() }
     #expect(try server.send()?.code == ReplyCode(code: 550, enhanced: "5.7.1"))
     server.wait(.hours(2))
@@ -109,13 +113,15 @@ struct PenaltyTests {
 
   // MARK: - Networks and other keys
 
-  @Test("A blocked network of any size holds exactly its addresses", arguments: [
-    ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"), ("192.0.2.6/31", "192.0.2.7", "192.0.2.8"),
-    ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"), ("192.0.2.7/32", "192.0.2.7", "192.0.2.6"),
-    ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"), ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
-    ("2001:db8::/64", "2001:db8::1:0:0:1", "2001:db8:0:1::1"), ("2001:db8::4/126", "2001:db8::7", "2001:db8::8"),
-    ("::/0", "2001:db8::1", "192.0.2.7"), ("2001:db8::7/128", "2001:db8::7", "2001:db8::6"),
-  ])
+  @Test(
+    "A blocked network of any size holds exactly its addresses",
+    arguments: [
+      ("192.0.2.0/24", "192.0.2.255", "192.0.3.0"), ("192.0.2.6/31", "192.0.2.7", "192.0.2.8"),
+      ("10.0.0.0/8", "10.255.0.1", "11.0.0.1"), ("192.0.2.7/32", "192.0.2.7", "192.0.2.6"),
+      ("0.0.0.0/0", "203.0.113.9", "2001:db8::1"), ("2001:db8::/32", "2001:db8:ffff::1", "2001:db9::1"),
+      ("2001:db8::/64", "2001:db8::1:0:0:1", "2001:db8:0:1::1"), ("2001:db8::4/126", "2001:db8::7", "2001:db8::8"),
+      ("::/0", "2001:db8::1", "192.0.2.7"), ("2001:db8::7/128", "2001:db8::7", "2001:db8::6"),
+    ])
   func networks(network: String, inside: String, outside: String) {
     let server = Server()
     _ = server.block(.network(network), for: .hours(1))
@@ -138,9 +144,11 @@ struct PenaltyTests {
     #expect(server.probe("2001:db8:0:1::1") == nil)
   }
 
-  @Test("A block on a pair holds only where both are met", arguments: [
-    "user:alice,ip:192.0.2.7", "ip:192.0.2.7,user:alice", "user:alice,network:192.0.2.0/24",
-  ])
+  @Test(
+    "A block on a pair holds only where both are met",
+    arguments: [
+      "user:alice,ip:192.0.2.7", "ip:192.0.2.7,user:alice", "user:alice,network:192.0.2.0/24",
+    ])
   func pairs(text: String) throws {
     let server = Server()
     _ = server.block(try key(text), for: .hours(1))
@@ -214,6 +222,18 @@ struct PenaltyTests {
     #expect(server.probe("192.0.2.7")?.reason.key == .network("192.0.0.0/16"))
     #expect(server.penalty(.network("192.0.0.0/16"))?.attempts == 1)
     #expect(server.penalty(.ip("192.0.2.7"))?.attempts == 0)
+  }
+
+  @Test("A penalty is the reason given, also where a limit trips on the same connection")
+  func penaltyBeforeLimit() throws {
+    let server = Server(Rule("connections", .connections, per: .ip, .of(1, per: .hours(2)), then: .reject))
+    server.probe("192.0.2.7")
+    _ = server.block(.ip("192.0.2.7"), for: .hours(1))
+    let refusal = try #require(server.probe("192.0.2.7"))
+    #expect(refusal.isPenalty)
+    #expect(refusal.reason.rule == Reason.administrator)
+    server.wait(.hours(1))
+    #expect(server.probe("192.0.2.7")?.code == ReplyCode(code: 550, enhanced: "5.7.1"))
   }
 
   @Test("A new penalty counts its own attempts, not those of one that has ended")

@@ -29,11 +29,13 @@ struct ReasonTests {
     #expect(noted.lines(nil, now: .start) == ["ip ::1: blocked by the administrator (scan); try again in 0s"])
   }
 
-  @Test("Every field of a reply has its value", arguments: [
-    (.key, "user alice, ip 192.0.2.7"), (.rule, "cap"), (.signal, "broken connections"), (.count, "26"),
-    (.limit, "25"), (.window, "2h"), (.retry, "38m"), (.until, "2026-11-24T10:52:05Z"), (.part(.user), "alice"),
-    (.part(.ip), "192.0.2.7"), (.part(.senderDomain), ""),
-  ] as [(ReplyTemplate.Field, String)])
+  @Test(
+    "Every field of a reply has its value",
+    arguments: [
+      (.key, "user alice, ip 192.0.2.7"), (.rule, "cap"), (.signal, "broken connections"), (.count, "26"),
+      (.limit, "25"), (.window, "2h"), (.retry, "38m"), (.until, "2026-11-24T10:52:05Z"), (.part(.user), "alice"),
+      (.part(.ip), "192.0.2.7"), (.part(.senderDomain), ""),
+    ] as [(ReplyTemplate.Field, String)])
   func fields(field: ReplyTemplate.Field, value: String) {
     #expect(lines(reason, .text("a "), .field(field), .text(" b")) == ["a \(value) b"])
   }
@@ -50,9 +52,11 @@ struct ReasonTests {
     #expect(lines(reason) == [""])
   }
 
-  @Test("A client's words cannot make a new line or a control character", arguments: [
-    "eve\r\n250 2.0.0 OK", "eve\nx", "eve\rx", "\r\n", "eve\u{0}x", "eve\u{1b}[2J", "eve\u{b}x",
-  ])
+  @Test(
+    "A client's words cannot make a new line or a control character",
+    arguments: [
+      "eve\r\n250 2.0.0 OK", "eve\nx", "eve\rx", "\r\n", "eve\u{0}x", "eve\u{1b}[2J", "eve\u{b}x",
+    ])
   func hostileNames(name: String) {
     let hostile = Reason(
       rule: "cap", key: .user(name), cause: .over(signal: .messages, count: 2, limit: 1, window: .hours(1)),
@@ -70,7 +74,8 @@ struct ReasonTests {
   @Test("Whoever is told to wait is never told too little", arguments: 0..<50)
   func retryIsEnough(seed: Int) throws {
     var random = SplitMix64(seed: seed)
-    let wait = TimeSpan(microseconds: Int.random(in: 0...TimeSpan.randomWindow(using: &random).microseconds, using: &random))
+    let wait = TimeSpan(
+      microseconds: Int.random(in: 0...TimeSpan.randomWindow(using: &random).microseconds, using: &random))
     let told = try #require(TimeSpan(wait.rounded.description))
     #expect(told >= wait, "seed \(seed)")
     #expect(told.microseconds - wait.microseconds < max(1_000_000, wait.microseconds / 24), "seed \(seed)")
@@ -80,7 +85,8 @@ struct ReasonTests {
   func refusalLines() throws {
     let rule = Rule(
       "cap", .messages, per: .user, .of(1, per: .hours(1)),
-      reply: ReplyTemplate(code: ReplyCode(code: 452, enhanced: "4.3.1"), pieces: [.field(.part(.user)), .text(": slow")]))
+      reply: ReplyTemplate(
+        code: ReplyCode(code: 452, enhanced: "4.3.1"), pieces: [.field(.part(.user)), .text(": slow")]))
     let server = Server(rule)
     try server.send()
     let refusal = try #require(try server.send())
@@ -101,12 +107,14 @@ struct ReasonTests {
 }
 
 struct CalendarTests {
-  @Test("Known moments", arguments: [
-    (0, "1970-01-01T00:00:00Z"), (951_782_400, "2000-02-29T00:00:00Z"), (951_868_799, "2000-02-29T23:59:59Z"),
-    (951_868_800, "2000-03-01T00:00:00Z"), (1_709_164_800, "2024-02-29T00:00:00Z"),
-    (1_798_761_599, "2026-12-31T23:59:59Z"), (1_798_761_600, "2027-01-01T00:00:00Z"),
-    (4_107_542_400, "2100-03-01T00:00:00Z"), (4_107_542_399, "2100-02-28T23:59:59Z"), (-1, "1969-12-31T23:59:59Z"),
-  ])
+  @Test(
+    "Known moments",
+    arguments: [
+      (0, "1970-01-01T00:00:00Z"), (951_782_400, "2000-02-29T00:00:00Z"), (951_868_799, "2000-02-29T23:59:59Z"),
+      (951_868_800, "2000-03-01T00:00:00Z"), (1_709_164_800, "2024-02-29T00:00:00Z"),
+      (1_798_761_599, "2026-12-31T23:59:59Z"), (1_798_761_600, "2027-01-01T00:00:00Z"),
+      (4_107_542_400, "2100-03-01T00:00:00Z"), (4_107_542_399, "2100-02-28T23:59:59Z"), (-1, "1969-12-31T23:59:59Z"),
+    ])
   func known(seconds: Int, text: String) {
     #expect(Timestamp(microseconds: seconds * 1_000_000).rfc3339 == text)
     #expect(Timestamp(microseconds: seconds * 1_000_000 + 999_999).rfc3339 == text)

@@ -15,29 +15,36 @@ struct RefusedRecipientTests {
     ["bad-recipients", "unknown-recipients", "relay-attempts", "dnsbl-rejections"].map { server.figure($0).total }
   }
 
-  @Test("A refusal for good counts with its cause where the MTA tells it", arguments: [
-    ("5.1.1", "Recipient address rejected: User unknown in local recipient table", .unknownRecipients),
-    ("5.1.1", "550 5.1.1 User unknown", .unknownRecipients),
-    ("5.1.10", "Recipient address has null MX", .unknownRecipients),
-    ("5.7.1", "Relay access denied", .relayAttempts),
-    ("5.7.1", "unavailable; Client host [192.0.2.7] blocked using dnsbl.test; see https://dnsbl.test", .dnsblRejections),
-    ("5.7.1", "unavailable; Client host [2001:db8::7] blocked using dnsbl.test", .dnsblRejections),
-    ("5.7.1", "unavailable; Sender address [a@b.test] blocked using dbl.test", nil),
-    ("5.7.1", "Recipient address rejected: said: unavailable; Client host [192.0.2.7] blocked using x", nil),
-    ("5.7.1", "<Relay access denied>: Helo command rejected: Access denied", nil),
-    ("5.7.1", "blocked using dnsbl.test", nil),
-    ("5.7.1", "unavailable; Client host [192.0.2.7] refused; said: [x] blocked using dnsbl.test", nil),
-    ("5.2.1", "Mailbox disabled", nil),
-    ("", "", nil),
-  ] as [(String, String, Signal?)])
+  @Test(
+    "A refusal for good counts with its cause where the MTA tells it",
+    arguments: [
+      ("5.1.1", "Recipient address rejected: User unknown in local recipient table", .unknownRecipients),
+      ("5.1.1", "550 5.1.1 User unknown", .unknownRecipients),
+      ("5.1.10", "Recipient address has null MX", .unknownRecipients),
+      ("5.7.1", "Relay access denied", .relayAttempts),
+      (
+        "5.7.1", "unavailable; Client host [192.0.2.7] blocked using dnsbl.test; see https://dnsbl.test",
+        .dnsblRejections
+      ),
+      ("5.7.1", "unavailable; Client host [2001:db8::7] blocked using dnsbl.test", .dnsblRejections),
+      ("5.7.1", "unavailable; Sender address [a@b.test] blocked using dbl.test", nil),
+      ("5.7.1", "Recipient address rejected: said: unavailable; Client host [192.0.2.7] blocked using x", nil),
+      ("5.7.1", "<Relay access denied>: Helo command rejected: Access denied", nil),
+      ("5.7.1", "blocked using dnsbl.test", nil),
+      ("5.7.1", "unavailable; Client host [192.0.2.7] refused; said: [x] blocked using dnsbl.test", nil),
+      ("5.2.1", "Mailbox disabled", nil),
+      ("", "", nil),
+    ] as [(String, String, Signal?)])
   func causes(code: String, text: String, cause: Signal?) {
     #expect(SMTPSession.cause(enhancedCode: code, text: text) == cause)
   }
 
-  @Test("A refusal for now (greylisting, a full disk, too many recipients) is not held against anybody", arguments: [
-    ("4.2.0", "Greylisted"), ("4.1.1", "Relay access denied"), ("4.7.1", "Relaying temporarily denied"),
-    ("4.5.3", "Too many recipients"),
-  ])
+  @Test(
+    "A refusal for now (greylisting, a full disk, too many recipients) is not held against anybody",
+    arguments: [
+      ("4.2.0", "Greylisted"), ("4.1.1", "Relay access denied"), ("4.7.1", "Relaying temporarily denied"),
+      ("4.5.3", "Too many recipients"),
+    ])
   func temporary(code: String, text: String) throws {
     let server = server()
     let client = server.connect()

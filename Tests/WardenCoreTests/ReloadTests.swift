@@ -34,7 +34,8 @@ struct ReloadTests {
     let server = try sent(10, first, Self.rule("ip", .of(50, per: .hours(1)), per: .ip))
     server.reload(
       Self.rule("sender", .of(3, per: .hours(3)), per: .sender), Self.rule("ip", .of(50, per: .hours(1)), per: .ip),
-      Self.rule("new", .of(7, per: .minutes(1))), Self.rule("renamed", .of(100, per: .days(1)), .of(25, per: .hours(2))))
+      Self.rule("new", .of(7, per: .minutes(1))), Self.rule("renamed", .of(100, per: .days(1)), .of(25, per: .hours(2)))
+    )
     #expect(server.counts(.user("alice")) == ["new": [0], "renamed": [10, 10]])
     #expect(server.counts(.ip("192.0.2.7")) == ["ip": [10]])
     #expect(server.counts(try key("sender:alice@example.org")) == ["sender": [0]])
@@ -159,7 +160,8 @@ struct ReloadTests {
       // One meter stays all the time, at a changing place.
       if !kept.contains(.hours(2)) { kept.append(.hours(2)) }
       let rules = kept.shuffled(using: &random).enumerated().map { index, window in
-        Rule("rule\(index)", .messages, per: .user, .of(Int.random(in: 1...9, using: &random), per: window), then: .alert)
+        Rule(
+          "rule\(index)", .messages, per: .user, .of(Int.random(in: 1...9, using: &random), per: window), then: .alert)
       }
       let other = Rule("other", .logins, per: Bool.random(using: &random) ? .user : .ip, .of(5, per: .hours(1)))
       return Policy(rules: (rules + [other]).shuffled(using: &random), realms: [])

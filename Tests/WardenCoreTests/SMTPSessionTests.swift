@@ -33,9 +33,11 @@ struct SMTPSessionTests {
     #expect(ip("::ffff:192.0.2.7") == ip("192.0.2.7"))
   }
 
-  @Test("The machine's own programs (no address, or port 0) have no address to be penalised by", arguments: [
-    (nil, 40_000), ("127.0.0.1", 0),
-  ] as [(String?, Int)])
+  @Test(
+    "The machine's own programs (no address, or port 0) have no address to be penalised by",
+    arguments: [
+      (nil, 40_000), ("127.0.0.1", 0),
+    ] as [(String?, Int)])
   func localPrograms(address: String?, port: Int) throws {
     let server = Server(
       .brokenConnections, Rule("ip", .messages, per: .ip, .of(1, per: .hours(1))),
@@ -116,11 +118,13 @@ struct SMTPSessionTests {
 
   // MARK: - Paths
 
-  @Test("The same sender, however it is typed, is one sender", arguments: [
-    "<alice@example.org>", "alice@example.org", "<Alice@Example.ORG>", " <alice@example.org> ",
-    "<@relay.test,@other.test:alice@example.org>", "@relay.test:ALICE@example.org",
-    "<alice@example.org.>",
-  ])
+  @Test(
+    "The same sender, however it is typed, is one sender",
+    arguments: [
+      "<alice@example.org>", "alice@example.org", "<Alice@Example.ORG>", " <alice@example.org> ",
+      "<@relay.test,@other.test:alice@example.org>", "@relay.test:ALICE@example.org",
+      "<alice@example.org.>",
+    ])
   func sendersOfOneName(path: String) throws {
     var session = connected()
     let event = try session.mail(at: .start, sender: path, login: nil)
@@ -128,9 +132,11 @@ struct SMTPSessionTests {
     #expect(event.subject.senderDomain == "example.org")
   }
 
-  @Test("Senders without a domain have none, the null sender has no name either", arguments: [
-    ("<>", ""), ("", ""), ("< >", ""), ("root", "root"), ("<root@>", "root@"),
-  ])
+  @Test(
+    "Senders without a domain have none, the null sender has no name either",
+    arguments: [
+      ("<>", ""), ("", ""), ("< >", ""), ("root", "root"), ("<root@>", "root@"),
+    ])
   func sendersWithoutDomain(path: String, sender: String) throws {
     var session = connected()
     let event = try session.mail(at: .start, sender: path, login: nil)
@@ -138,16 +144,20 @@ struct SMTPSessionTests {
     #expect(event.subject.senderDomain == nil)
   }
 
-  @Test("The domain is what follows the last @", arguments: [
-    ("\"a@b\"@example.org", "example.org"), ("a@b@example.org", "example.org"), ("@example.org", "example.org"),
-  ])
+  @Test(
+    "The domain is what follows the last @",
+    arguments: [
+      ("\"a@b\"@example.org", "example.org"), ("a@b@example.org", "example.org"), ("@example.org", "example.org"),
+    ])
   func domains(address: String, domain: String) { #expect(Mailbox.domain(of: address) == domain) }
 
-  @Test("Hostile paths are read without a fault, and kept short", arguments: [
-    "<<<<>>>>", "@", "@:", "<@>", "<@a:>", "<:>", ">", "\u{0}", "\u{fffd}\u{fffd}@\u{fffd}", "a\r\nb@c\r\n",
-    String(repeating: "<", count: 5_000), String(repeating: "@", count: 5_000), String(repeating: "é", count: 5_000),
-    "a" + String(repeating: "\u{301}", count: 5_000) + "@example.org",
-  ])
+  @Test(
+    "Hostile paths are read without a fault, and kept short",
+    arguments: [
+      "<<<<>>>>", "@", "@:", "<@>", "<@a:>", "<:>", ">", "\u{0}", "\u{fffd}\u{fffd}@\u{fffd}", "a\r\nb@c\r\n",
+      String(repeating: "<", count: 5_000), String(repeating: "@", count: 5_000), String(repeating: "é", count: 5_000),
+      "a" + String(repeating: "\u{301}", count: 5_000) + "@example.org",
+    ])
   func hostilePaths(path: String) throws {
     var session = connected()
     let event = try session.mail(at: .start, sender: path, login: path)
@@ -248,9 +258,10 @@ struct SMTPSessionTests {
     #expect(try session.recipient(at: .start, .accepted, refusals: nil) == nil)
     session.settle(.refusing, at: .recipient)
     #expect(try session.endOfMessage(at: .start, refusals: nil).wants[.recipients] == 1)
-    #expect([Step.connect, .mail, .recipient, .endOfMessage, .close].map(session.answers) == [
-      false, true, false, true, false,
-    ])
+    #expect(
+      [Step.connect, .mail, .recipient, .endOfMessage, .close].map(session.answers) == [
+        false, true, false, true, false,
+      ])
   }
 }
 

@@ -32,7 +32,8 @@ struct Block: ParsableCommand {
 
   func run() throws {
     let order = BlockOrder(key: key, for: span, reason: reason)
-    _ = try daemon.ask({ try await $0.ask("/v1/penalties", method: "POST", body: order, as: BlockReport.self) }) { report in
+    _ = try daemon.ask({ try await $0.ask("/v1/penalties", method: "POST", body: order, as: BlockReport.self) }) {
+      report in
       let penalty = report.penalty
       let note = report.note.map { "\nnote: \(Quoted.control($0))" } ?? ""
       return "\(Quoted.control(penalty.key)) is blocked until \(penalty.until)\(note)"

@@ -19,4 +19,3 @@ struct Reload: ParsableCommand {
     if !report.ok { throw ExitCode.failure }
   }
 }
-

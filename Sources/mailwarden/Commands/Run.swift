@@ -19,7 +19,8 @@ struct Run: ParsableCommand {
     let read = file.read()
     for diagnostic in read.diagnostics { printError(diagnostic.description) }
     guard let configuration = read.configuration else {
-      printError("mailwarden: not started: the policy has \(read.errors.count) error\(read.errors.count == 1 ? "" : "s")")
+      printError(
+        "mailwarden: not started: the policy has \(read.errors.count) error\(read.errors.count == 1 ? "" : "s")")
       throw ExitCode(78)  // EX_CONFIG of sysexits(3)
     }
     let logger = Logger(label: "mailwarden") { _ in LineLogHandler() }

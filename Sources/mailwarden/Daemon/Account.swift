@@ -25,7 +25,9 @@ enum Account {
     guard initgroups(user, gid) == 0, setgid(gid) == 0, setuid(uid) == 0 else {
       throw Problem(description: "cannot become \"\(user)\": \(String(cString: strerror(errno)))")
     }
-    guard uid == 0 || setuid(0) != 0 else { throw Problem(description: "became \"\(user)\" but could become root again") }
+    guard uid == 0 || setuid(0) != 0 else {
+      throw Problem(description: "became \"\(user)\" but could become root again")
+    }
   }
 
   /// Sets a socket file's group and mode, and looks that they hold.

@@ -218,7 +218,8 @@ final class Daemon: Sendable {
       if Signals.stopArrives(withinMilliseconds: slice) { break }
     }
     if server.openSessions > 0 {
-      logger.warning("sessions are still open; their MTAs answer for them", metadata: ["sessions": "\(server.openSessions)"])
+      logger.warning(
+        "sessions are still open; their MTAs answer for them", metadata: ["sessions": "\(server.openSessions)"])
     }
     milter.isToStop.withLock { $0 = true }
     server.stop()

@@ -48,15 +48,17 @@ struct LineLogHandler: LogHandler {
 enum Quoted {
   /// Bare where it is plainly one word, else in quotes.
   static func value(_ text: String) -> String {
-    let isPlain = !text.isEmpty && text.utf8.allSatisfy { byte in
-      switch byte {
-      case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-        UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "/"),
-        UInt8(ascii: "@"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "+"):
-        true
-      default: false
+    let isPlain =
+      !text.isEmpty
+      && text.utf8.allSatisfy { byte in
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+          UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "."), UInt8(ascii: ":"), UInt8(ascii: "/"),
+          UInt8(ascii: "@"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "+"):
+          true
+        default: false
+        }
       }
-    }
     return isPlain ? text : "\"\(control(text, quotes: true))\""
   }
 
@@ -65,7 +67,9 @@ enum Quoted {
     var safe = ""
     for scalar in text.unicodeScalars {
       switch scalar {
-      case "\\", "\"" where quotes: safe += "\\\(scalar)"
+      case "\\",
+        "\"" where quotes:
+        safe += "\\\(scalar)"
       case " "..."~": safe.unicodeScalars.append(scalar)
       default: safe += "\\u{\(String(scalar.value, radix: 16))}"
       }

@@ -21,7 +21,9 @@ struct PolicyFile {
     let count = fread(&bytes, 1, bytes.count, file)
     if ferror(file) != 0 { return unreadable(String(cString: strerror(errno))) }
     if count > Self.largest { return unreadable("it is larger than \(Self.largest >> 20) MiB") }
-    guard let text = String(validating: bytes[..<count], as: UTF8.self) else { return unreadable("it is not UTF-8 text") }
+    guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
+      return unreadable("it is not UTF-8 text")
+    }
     return PolicyReader.read(text, file: path) { socket in
       do throws(MilterSocket.Problem) {
         _ = try MilterSocket(socket)
