@@ -61,17 +61,13 @@ public struct Context: @unchecked Sendable {
   }
 }
 
-/// A fault of the milter's own side; `FaultPolicy` turns it into an answer.
+/// libmilter, or the system under it, would not do something; `FaultPolicy` turns it into an answer.
 public enum MilterFault: Error, CustomStringConvertible {
-  /// libmilter would not do this.
   case refused(String)
-  /// A stage came without the one that must precede it.
-  case outOfOrder(String)
 
   public var description: String {
     switch self {
-    case .refused(let what): "libmilter refused to \(what)"
-    case .outOfOrder(let what): what
+    case .refused(let what): "cannot \(what)"
     }
   }
 }

@@ -55,7 +55,7 @@ public struct Control: Sendable {
   static let longestBlock = TimeSpan.days(3650)
   static let mostKeys = 1_000
   /// Keys looked at before mail gets its turn again.
-  private static let keysAtOnce = 512
+  private static let keysAtOnce = 128
 
   func status() -> StatusReport {
     let now = now()
@@ -113,7 +113,7 @@ public struct Control: Sendable {
     let explanation = engine.withLock { $0.explain(key, at: now) }
     let refusing = engine.withLock { $0.policy.rules.filter { $0.mode == .enforce && $0.then.refusal != nil } }
     let refusingNames = Set(refusing.map(\.name))
-    let full = explanation.standings.filter { $0.left == 0 && refusingNames.contains($0.rule) }
+    let full = explanation.standings.filter { $0.isOver && refusingNames.contains($0.rule) }
     let limited = explanation.exemption == nil && !(explanation.penalties.isEmpty && full.isEmpty)
     return ExplainReport(
       key: key.description, limited: limited, exempt: explanation.exemption,
@@ -187,15 +187,15 @@ public struct Control: Sendable {
         "Blocked until \(wall(penalty.until).rfc3339) by \(penalty.reason.rule): \(penalty.reason.sentence);"
           + " refused \(penalty.attempts) times since.")
     }
-    for standing in explanation.standings where standing.left == 0 {
+    for standing in explanation.standings where standing.isOver {
       let used =
         "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
       if refusing.contains(standing.rule) {
         sentences.append(
-          "Refused by \(standing.rule): \(used); one more at \(wall(standing.freeAt).rfc3339) if nothing is sent until then."
+          "Refused by \(standing.rule): \(used); until \(wall(standing.freeAt).rfc3339) if nothing more is counted."
         )
       } else {
-        sentences.append("At its limit under \(standing.rule), which refuses nothing by itself: \(used).")
+        sentences.append("At the limit of \(standing.rule), which refuses nothing by itself: \(used).")
       }
     }
     if sentences.isEmpty {

@@ -61,8 +61,8 @@ public struct SMTPSession: Sendable {
   ///   - port: 0 for mail that the MTA takes from its own machine's programs.
   ///   - host: the MTA's own name.
   public mutating func connect(at: Timestamp, address: IPAddress?, port: Int, host: String?) -> Event {
+    self = SMTPSession(setup)
     watch = .watching
-    subject = Subject()
     subject.address = address
     if let address, port != 0 {
       subject.ip = address
@@ -159,8 +159,8 @@ public struct SMTPSession: Sendable {
     var happened = Tally()
     // Port 0 and a missing address are this machine's own programs: they never probe us.
     if !hadMail, subject.ip != nil { happened[.brokenConnections] = 1 }
-    // Only a connection that ends right after was cut off; a filter before us that refuses the message also makes the
-    // MTA abort after DATA, but then the session goes on.
+    // Only a connection that ends right after was cut off. A filter before us that refuses the message also makes the MTA
+    // abort after DATA; that looks the same if the client then leaves at once, and does not if it goes on.
     if cutOff { happened[.cutOffMessages] = 1 }
     return Event(at: at, step: .close, subject: subject, happened: happened)
   }

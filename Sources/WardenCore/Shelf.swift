@@ -128,16 +128,15 @@ struct Shelf: Sendable {
   mutating func standings(of key: Key, at now: Timestamp) -> [Standing] {
     let place = table.find(key)
     return rules.flatMap { metered in
-      zip(metered.rule.limits, metered.meters).map { limit, meter in
+      // What is asked for must leave room for one; what has happened may fill its limit.
+      let room = metered.signal.declaration.counting == .admitted ? 1 : 0
+      return zip(metered.rule.limits, metered.meters).map { limit, meter in
         let count = place.map { table[$0, meter].count(at: now, window: limit.window) } ?? 0
-        let left = max(0, limit.count - count)
-        let free =
-          place.map {
-            table[$0, meter].time(untilAtMost: max(0, limit.count - 1), window: limit.window, now: now)
-          } ?? now
+        let most = limit.count - room
         return Standing(
-          key: key, rule: metered.rule.name, mode: metered.rule.mode, signal: metered.rule.count, limit: limit,
-          count: count, left: left, freeAt: free)
+          key: key, rule: metered.rule.name, mode: metered.rule.mode, signal: metered.signal, limit: limit,
+          count: count, left: max(0, limit.count - count), isOver: count > most,
+          freeAt: place.map { table[$0, meter].time(untilAtMost: most, window: limit.window, now: now) } ?? now)
       }
     }
   }
@@ -161,7 +160,9 @@ public struct Standing: Sendable, Equatable {
   public let count: Int
   /// How many more are admitted now.
   public let left: Int
-  /// When one more is admitted, if nothing is counted until then.
+  /// Whether a rule that refuses would refuse now: no room for one more to pass, or too many have happened.
+  public let isOver: Bool
+  /// When that ends, if nothing is counted until then.
   public let freeAt: Timestamp
 
   /// The count as a share of the limit.

@@ -66,12 +66,23 @@ struct ControlTests {
     let daemon = try daemon()
     try send(daemon, as: "bob", 3)
     let limited = try daemon.command("explain", "user:bob")
-    #expect(limited.output.contains("Refused by cap: 2 messages in 1h (limit 2); one more at 20"))
+    #expect(limited.output.contains("Refused by cap: 2 messages in 1h (limit 2); until 20"))
     #expect(limited.output.contains("user:bob  cap   enforce  messages      2      5     3  1d"))
     #expect(try daemon.command("explain", "user:nobody").output.contains("Not limited"))
     #expect(try daemon.command("explain", "ip:198.51.100.7").output.contains("exempt.networks: 198.51.100.0/24"))
     _ = try daemon.command("block", "network:192.0.2.0/24", "--for", "1h")
     #expect(try daemon.command("explain", "ip:192.0.2.7").output.contains("Blocked until"))
+  }
+
+  @Test("explain calls nobody limited whose limit is only just filled by what has happened")
+  func justFilled() throws {
+    let daemon = try TestDaemon(
+      policy: "rules: [{name: seen, count: logins, per: user, limit: 2 per 1h, then: tempfail}]")
+    for (logins, isLimited) in [(2, false), (1, true)] {
+      for _ in 0..<logins { try send(daemon, as: "bob", 1) }
+      let answer = try daemon.curl("/v1/explain?key=user:bob") as? [String: Any]
+      #expect(answer?["limited"] as? Bool == isLimited)
+    }
   }
 
   @Test("A block of an exempt key is taken with a word that it has no effect")

@@ -66,8 +66,8 @@ struct ConsultantTests {
     contentsOf: examples.appendingPathComponent("policies/consultant.yaml"), encoding: .utf8)
 
   @Test(
-    "Five broken connections block an address for 3 days", .enabled(if: geteuid() == 0, "root is needed for private MTAs"),
-    arguments: MTA.Kind.allCases)
+    "Five broken connections block an address for 3 days",
+    .enabled(if: geteuid() == 0, "root is needed for private MTAs"), arguments: MTA.Kind.allCases)
   func brokenConnections(_ kind: MTA.Kind) throws {
     let (mta, daemon) = try start(kind)
     for count in 1...5 {

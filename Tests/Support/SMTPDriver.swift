@@ -37,15 +37,7 @@ public final class SMTPDriver: SessionDriver {
       _ = try? client!.command("QUIT")
       return try end()
     case .drop: return try end()
-    case .release(let key):
-      let result = try daemon.command("release", key)
-      if result.status != 0 { throw Shell.Failure(description: result.errors) }
-      return .goOn
-    case .blocked(let key):
-      // Stages without a reply are still on their way when the client hears of them.
-      try eventually("\(key) is blocked") { try daemon.blockedKeys.contains(key) }
-      return .box(try daemon.blockedKeys)
-    case .free: return .box(try daemon.blockedKeys)
+    case .release, .blocked, .free: return try daemon.administer(action)
     }
   }
 

@@ -46,3 +46,21 @@ extension SessionScript {
     }
   }
 }
+
+extension TestDaemon {
+  /// Plays what a script's administrator does.
+  func administer(_ action: SessionScript.Action) throws -> SessionOutcome {
+    switch action {
+    case .release(let key):
+      let result = try command("release", key)
+      if result.status != 0 { throw Shell.Failure(description: result.errors) }
+      return .goOn
+    case .blocked(let key):
+      // The daemon can hear of the end of a session after its client does.
+      try eventually("\(key) is blocked") { try blockedKeys.contains(key) }
+      return .box(try blockedKeys)
+    default:
+      return .box(try blockedKeys)
+    }
+  }
+}

@@ -117,6 +117,14 @@ struct SuggestionTests {
   }
 
   @Test(
+    "A letter added, dropped or changed and two swapped are one edit each",
+    arguments: [
+      ("per", "per", 0), ("pr", "per", 1), ("perr", "per", 1), ("par", "per", 1), ("pre", "per", 1), ("", "per", 3),
+      ("messagse", "mesages", 2),
+    ])
+  func edits(a: String, b: String, edits: Int) { #expect(Suggestion.distance(a, b) == edits) }
+
+  @Test(
     "The distance is symmetric, zero only for the same word, and at most the longer one's length", arguments: 0..<10)
   func distance(seed: Int) {
     var random = SplitMix64(seed: seed)

@@ -216,6 +216,11 @@ struct LimitTests {
     #expect(try send(400_004) != nil)
     #expect(try send(400_000) == nil)
     #expect(try send(4) != nil)
+    // More than 32 bits can hold is no less than a little.
+    #expect(try send(3_000_000_000) != nil)
+    #expect(try send(5_000_000_000) != nil)
+    server.wait(.hours(2))
+    #expect(try send(3_000_000_000) != nil)
   }
 
   @Test("What has happened counts even when nothing is refused for it, and refuses the next message")

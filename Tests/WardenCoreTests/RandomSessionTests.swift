@@ -5,9 +5,8 @@ import Testing
 /// Anything in any order, under any policy: what must hold all the same.
 struct RandomSessionTests {
   private static let names = [
-    "alice", "Alice@example.org", "eve@other.test", "", "\u{0}", "a\r\nb", "é@É", String(repeating: "x", count: 3_000),
-    "@",
-    "bob+x", "exempt", "exempt@example.org",
+    "alice", "Alice@example.org", "eve@other.test", "", "\u{0}", "a\r\nb", "é@É", "@", "bob+x", "exempt",
+    "exempt@example.org", String(repeating: "x", count: 3_000),
   ]
   private static let addresses: [String?] = [
     nil, "192.0.2.7", "192.0.2.8", "2001:db8::7", "::ffff:192.0.2.7", "127.0.0.1", "198.51.100.1", "::",

@@ -14,7 +14,7 @@ import WardenPolicy
 ///     Swift's pool     Outbox ─▶ log;  control socket ─▶ Control ─▶ Engine
 final class Daemon: Sendable {
   /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
-  private static let drainMilliseconds = 9_000
+  private static let drainMilliseconds: Int32 = 9_000
 
   private let file: PolicyFile
   private let configuration: Configuration
@@ -24,6 +24,8 @@ final class Daemon: Sendable {
   private let outbox: Outbox
   private let onFault: Locked<FaultPolicy>
   private let lastReload = Locked<ReloadReport?>(nil)
+  /// Held through a reload: SIGHUP and the control socket can both ask for one.
+  private let reloading = Locked(())
   private let server: MilterServer
   private let started: Timestamp
 
@@ -58,6 +60,7 @@ final class Daemon: Sendable {
     } else if geteuid() == 0 {
       logger.warning("running as root; set \"user:\" in the policy to give that up once the sockets are open")
     }
+    Signals.take()
     let milter = startMilter()
     logger.notice(
       "ready",
@@ -150,14 +153,16 @@ final class Daemon: Sendable {
   private func startMilter() -> MilterThread {
     let thread = MilterThread()
     Thread.detachNewThread { [self] in
-      var why = "libmilter ended"
-      do { try server.run() } catch { why = "\(error)" }
-      if !thread.isToStop.withLock({ $0 }) {
-        logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(why)"])
+      Signals.block()
+      do {
+        try server.run()
+        if !thread.isToStop.withLock({ $0 }) { logger.warning("libmilter has taken a signal for an order to stop") }
+      } catch {
+        logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(error)"])
         thread.hasFailed.withLock { $0 = true }
-        kill(getpid(), SIGTERM)
       }
       thread.done.signal()
+      kill(getpid(), SIGTERM)
     }
     return thread
   }
@@ -174,8 +179,9 @@ final class Daemon: Sendable {
   }
 
   /// Checks the policy file, then switches to it; a bad file leaves the running policy in force.
-  @discardableResult
-  func reload() -> ReloadReport {
+  private func reload() -> ReloadReport { reloading.withLock { _ in readAndSwitch() } }
+
+  private func readAndSwitch() -> ReloadReport {
     let read = file.read()
     for diagnostic in read.diagnostics {
       switch diagnostic.severity {
@@ -213,7 +219,7 @@ final class Daemon: Sendable {
   private func stop(_ milter: MilterThread, _ services: Services) {
     server.drain()
     logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
-    let slice = 20
+    let slice: Int32 = 20
     for _ in 0..<(Self.drainMilliseconds / slice) where server.openSessions > 0 {
       if Signals.stopArrives(withinMilliseconds: slice) { break }
     }

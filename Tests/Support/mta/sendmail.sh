@@ -19,12 +19,9 @@
 set -eu
 PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
 
-accounts='alice bob carol dave erin frank newsletter postmaster'
 recipients='alice bob carol newsletter postmaster user1 user2 user3' # and root
-start_limit=20 # seconds
-stop_limit=5
-
 here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
 prefix=$(realpath -ms "${SENDMAIL_PREFIX:-$here/../../../.build/sendmail}")
 sendmail=$prefix/usr/libexec/sendmail/sendmail
 
@@ -38,39 +35,12 @@ skip() {
     exit 77
 }
 
-fail() {
-    echo "sendmail.sh: $1" >&2
-    exit 1
-}
-
 fail_with_log() {
     tail -n 25 "$dir/start.log" "$dir/syslog" >&2
     fail "$1"
 }
 
-# A connection of our own would reach the milter, so look at the kernel's table.
-listening() {
-    cat /proc/net/tcp /proc/net/tcp6 2>/dev/null |
-        grep -q ":$(printf %04X "$1") 0*:0000 0A "
-}
-
-# One SMTP session, as a last check that there is a server behind the port. It is
-# also the first session of the milter: it comes from an address no test uses.
-# Waits for the banner: Sendmail turns away whoever talks first.
-answers() {
-    perl -MIO::Socket::INET -e '
-        alarm 10;
-        my $smtp = IO::Socket::INET->new(LocalAddr => "127.255.255.254",
-            PeerAddr => "127.0.0.1", PeerPort => $ARGV[0], Timeout => 5) or exit 1;
-        (<$smtp> // "") =~ /^\d{3} / or exit 1;
-        print $smtp "QUIT\r\n";
-        <$smtp>;' "$1"
-}
-
-# All processes of an instance work in its queue directory; zombies work nowhere.
-running() {
-    readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$dir/mqueue"
-}
+running() { works_in "$dir/mqueue"; }
 
 # The pid of the process that keeps our namespaces. A pid file may be stale and
 # its number reused: only a process that works in our own queue directory is ours.
