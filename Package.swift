@@ -49,7 +49,7 @@ let package = Package(
     .executableTarget(name: "milter-load", dependencies: ["MilterClient"], path: "Benchmarks/MilterLoad"),
 
     .executableTarget(name: "recipient-count", dependencies: ["Milter"], path: "Examples/RecipientCount"),
-    .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo"),
+    .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo", exclude: ["policy.yaml"]),
 
     .target(
       name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore"], path: "Tests/Support", exclude: ["mta"]),

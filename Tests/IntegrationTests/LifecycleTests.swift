@@ -121,6 +121,37 @@ struct LifecycleTests {
     client.close()
   }
 
+  @Test("A request to the control socket that never ends does not hold up the stop")
+  func halfRequest() throws {
+    let daemon = try TestDaemon(policy: Self.cap)
+    let curl = try ChildProcess(
+      [
+        "curl", "-s", "--unix-socket", daemon.controlSocket, "-X", "POST", "-H", "Content-Length: 100", "-d", "{",
+        "http://localhost/v1/penalties",
+      ], output: daemon.folder.file("curl"))
+    defer {
+      curl.signal(SIGKILL)
+      curl.wait()
+    }
+    try eventually("the request is there") {
+      // One line for the listener, one for the connection that it has taken.
+      try String(contentsOfFile: "/proc/net/unix", encoding: .utf8).components(separatedBy: daemon.controlSocket).count
+        > 2
+    }
+    #expect(try daemon.stop() == 0)
+  }
+
+  @Test("A log that nobody reads stops neither mail, nor questions, nor the stop itself")
+  func blockedLog() throws {
+    let daemon = try TestDaemon(policy: Self.cap, log: .unreadPipe)
+    for expected in ["250", "250"] { #expect(try send(daemon, as: "alice") == expected) }
+    for _ in 0..<3_000 { #expect(try send(daemon, as: "alice") == "450") }
+    let faults = (try daemon.curl("/v1/status") as? [String: Any])?["faults"] as? [String: Int]
+    #expect(faults?["milter_faults"] == 0)
+    #expect(try daemon.command("reload").status == 0)
+    #expect(try daemon.stop() == 0)
+  }
+
   @Test("A policy with errors is not started, with every problem at its place")
   func badPolicy() throws {
     let folder = try TemporaryFolder()

@@ -3,7 +3,11 @@ import Foundation
 /// A `mailwarden run` of its own, with its sockets in a folder of its own.
 public final class TestDaemon {
   public let folder: TemporaryFolder
+  public enum Log { case file, unreadPipe }
+
   private let control: String
+  private let logKind: Log
+  private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
 
   public var milterSocket: String { folder.file("milter.sock") }
@@ -14,15 +18,20 @@ public final class TestDaemon {
 
   /// - Parameters:
   ///   - policy: YAML without `listen:`, which the daemon brings.
+  ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
   ///   - control: how `listen.control` is written; `SOCKET` stands for its path.
-  public init(policy: String, folder: TemporaryFolder? = nil, control: String = "SOCKET") throws {
+  public init(policy: String, folder: TemporaryFolder? = nil, control: String = "SOCKET", log: Log = .file) throws {
     self.folder = try folder ?? TemporaryFolder()
+    logKind = log
     self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
     try write(policy: policy)
     try start()
   }
 
-  deinit { kill() }
+  deinit {
+    kill()
+    if unreadPipe >= 0 { close(unreadPipe) }
+  }
 
   public func write(policy: String) throws {
     try folder.write(
@@ -36,10 +45,17 @@ public final class TestDaemon {
 
   /// Starts it and waits until it is ready.
   public func start() throws {
+    if logKind == .unreadPipe {
+      mkfifo(folder.file("log"), 0o600)
+      unreadPipe = open(folder.file("log"), O_RDWR | O_NONBLOCK | O_CLOEXEC)
+    }
     let process = try ChildProcess(
       [builtProgram("mailwarden"), "run", "--config", policyFile], output: folder.file("log"))
     self.process = process
     try eventually("the daemon is ready") {
+      if logKind == .unreadPipe {
+        return try Shell.run("curl", ["-s", "--unix-socket", controlSocket, "http://x/"]).status == 0
+      }
       if !process.isRunning { throw Shell.Failure(description: "the daemon ended: \(try self.log)") }
       return try self.log.contains(" ready ")
     }

@@ -24,6 +24,7 @@ struct Run: ParsableCommand {
       throw ExitCode(78)  // EX_CONFIG of sysexits(3)
     }
     let logger = Logger(label: "mailwarden") { _ in LineLogHandler() }
+    defer { LogWriter.shared.flush(milliseconds: 1_000) }
     do {
       try Daemon(file: file, configuration: configuration, logger: logger).run()
     } catch {

@@ -16,6 +16,9 @@ final class Daemon: Sendable {
   /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
   private static let drainMilliseconds: Int32 = 9_000
 
+  /// How long the control socket's last answers may take.
+  private static let serviceSeconds = 1.0
+
   private let file: PolicyFile
   private let configuration: Configuration
   private let logger: Logger
@@ -209,7 +212,8 @@ final class Daemon: Sendable {
 
   private func gauges() -> Control.Gauges {
     Control.Gauges(
-      openSessions: server.openSessions, milterFaults: server.faultCount, droppedNotices: outbox.dropped,
+      openSessions: server.openSessions, milterFaults: server.faultCount,
+      droppedNotices: outbox.dropped + LogWriter.shared.dropped,
       lastReload: lastReload.withLock { $0 })
   }
 
@@ -232,7 +236,10 @@ final class Daemon: Sendable {
     milter.done.wait()
     let group = services.group
     Task { await group.triggerGracefulShutdown() }
-    services.done.wait()
+    // An administrator's connection that stays open must not hold up the end.
+    if services.done.wait(timeout: .now() + Self.serviceSeconds) == .timedOut {
+      logger.warning("a connection to the control socket is still open; leaving it")
+    }
     if case .unix(let path) = server.socket.place { unlink(path) }
     unlink(configuration.control.place)
   }

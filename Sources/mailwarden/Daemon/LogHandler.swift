@@ -21,9 +21,7 @@ struct LineLogHandler: LogHandler {
     for (key, value) in (event.metadata ?? [:]).sorted(by: { $0.key < $1.key }) {
       line += " \(key)=\(Quoted.value("\(value)"))"
     }
-    line += "\n"
-    // One write, so that lines of several threads do not mix.
-    _ = line.withCString { write(STDERR_FILENO, $0, strlen($0)) }
+    LogWriter.shared.put(line + "\n")
   }
 
   private static func time() -> String {
