@@ -108,7 +108,7 @@ public final class MilterServer: Sendable {
         }
         if set != MI_SUCCESS { throw MilterFault.refused("ask for macros") }
       }
-      // An MTA that opens a second session on one connection (SMFIC_QUIT_NC) negotiates anew.
+      // A context that has a session already is being used for another.
       if SessionBox.detach(from: context) == nil { sessions.add(1, ordering: .relaxed) }
       SessionBox(session, withoutReply: negotiation.withoutReply).attach(to: context)
     } catch {

@@ -36,6 +36,7 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
       guard parts.count == 2, !parts[1].isEmpty else { throw .form(text) }
       switch parts[0] {
       case "unix", "local":
+        guard parts[1].hasPrefix("/") else { throw .form(text) }
         place = .unix(path: parts[1])
       case "inet", "inet6":
         let ends = parts[1].split(separator: "@", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
@@ -84,7 +85,7 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
     var found: UnsafeMutablePointer<addrinfo>?
     guard getaddrinfo(host, String(port), &hints, &found) == 0, let address = found else { return }
     defer { freeaddrinfo(found) }
-    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue), 0)
+    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
     guard descriptor >= 0 else { return }
     defer { Glibc.close(descriptor) }
     _ = Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen)

@@ -27,7 +27,8 @@ public struct UnixSocket: Sendable {
 
   /// Looks who listens, by connecting once.
   public func probe() -> Listener {
-    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+    // Not to wait where a process has stopped taking connections.
+    let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
     guard descriptor >= 0 else { return .unknown(errno: errno) }
     defer { Glibc.close(descriptor) }
     var address = sockaddr_un()
@@ -39,6 +40,7 @@ public struct UnixSocket: Sendable {
       }
     }
     guard connected == 0 else {
+      if errno == EAGAIN { return .process(nil) }
       return errno == ENOENT || errno == ECONNREFUSED ? .nobody : .unknown(errno: errno)
     }
     var credentials = PeerCredentials()
@@ -49,6 +51,23 @@ public struct UnixSocket: Sendable {
 
   public var holder: SocketHolder? {
     if case .process(let holder) = probe() { holder } else { nil }
+  }
+
+  /// Which file it is now, whatever its name; nothing where there is none.
+  public var identity: Identity? {
+    var status = stat()
+    guard lstat(path, &status) == 0 else { return nil }
+    return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
+  }
+
+  public struct Identity: Sendable, Equatable {
+    let device: UInt64
+    let inode: UInt64
+  }
+
+  /// Removes the file if it is still that one: a successor may have put its own there.
+  public func remove(ifStill identity: Identity?) {
+    if identity != nil, self.identity == identity { unlink(path) }
   }
 
   /// Removes the file of a socket that nobody listens on any more; throws when somebody does, or when it is another

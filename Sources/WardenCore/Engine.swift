@@ -91,9 +91,10 @@ public struct Engine: Sendable {
     }
 
     var decision = Decision()
-    if event.step.canRefuse { checkPenalties(event, &decision) }
-    countHappened(event, &decision)
-    if event.step.canRefuse, event.step != .connect, !decision.isRefused { checkLimits(event, &decision) }
+    if event.canRefuse { checkPenalties(event, &decision) }
+    // Who is blocked and knocks has its attempts counted; counting its connections too would prolong the block for ever.
+    if event.step != .connect || !decision.isRefused { countHappened(event, &decision) }
+    if event.canRefuse, event.step != .connect, !decision.isRefused { checkLimits(event, &decision) }
     if event.step == .endOfMessage, !decision.isRefused { countAdmitted(event, &decision) }
     if case .refuse(let refusal) = decision.verdict {
       totals.refuse(rule: refusal.reason.rule, at: now)
@@ -168,7 +169,7 @@ public struct Engine: Sendable {
         key: reason.key, reason: reason, code: rule.code, reply: rule.reply, since: now, until: now + block)
       if box.insert(penalty, now: now) == .new { decision.notices.append(notice(.blocked, reason, event)) }
     }
-    if rule.refuses || rule.blocks, event.step.canRefuse, !decision.holds(atLeast: reason, rule.code) {
+    if rule.refuses || rule.blocks, event.canRefuse, !decision.holds(atLeast: reason, rule.code) {
       refuse(rule.code, rule.reply, reason, isPenalty: false, event, &decision)
     }
   }

@@ -75,9 +75,14 @@ public struct Event: Sendable {
   public var wants: Tally
   /// The MTA's own name, told once a session.
   public var host: String?
+  /// Whether the MTA waits for the decision, where one can be given at all.
+  public var isAnswered: Bool
+
+  var canRefuse: Bool { step.canRefuse && isAnswered }
 
   public init(
-    at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(), host: String? = nil
+    at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
+    host: String? = nil, isAnswered: Bool = true
   ) {
     self.at = at
     self.step = step
@@ -85,6 +90,7 @@ public struct Event: Sendable {
     self.happened = happened
     self.wants = wants
     self.host = host
+    self.isAnswered = isAnswered
   }
 }
 

@@ -88,7 +88,7 @@ public struct Key: Hashable, Sendable {
 
 extension Key: CustomStringConvertible {
   public var description: String {
-    parts.map { $0 == .server ? "server" : "\($0.kind.name):\($0.value)" }.joined(separator: ",")
+    parts.map { $0 == .server ? "server" : "\($0.kind.name):\(Self.escaped($0.value))" }.joined(separator: ",")
   }
 
   public enum Problem: Error, Equatable, CustomStringConvertible {
@@ -107,9 +107,20 @@ extension Key: CustomStringConvertible {
     }
   }
 
+  /// A comma parts a pair only before another kind: addresses may hold commas. A client's own `,ip:` is written `%2Cip:`,
+  /// or whoever logs in under such a name could not be released.
+  private static func escaped(_ value: String) -> String {
+    guard value.contains(where: { $0 == "," || $0 == "%" }) else { return value }
+    let safe = value.replacing("%25", with: "%2525").replacing("%2C", with: "%252C")
+    return KeyKind.allCases.reduce(safe) { $0.replacing(",\($1.name):", with: "%2C\($1.name):") }
+  }
+
+  private static func unescaped(_ value: String) -> String {
+    value.contains("%") ? value.replacing("%2C", with: ",").replacing("%25", with: "%") : value
+  }
+
   /// Reads what `description` writes. Logins are brought to their one form by `realms`.
   public init(_ text: String, realms: LocalRealms) throws(Problem) {
-    // A comma parts a pair only before another kind: addresses may hold commas.
     if let comma = text.indices.first(where: { index in
       text[index] == "," && KeyKind.allCases.contains { text[text.index(after: index)...].hasPrefix("\($0.name):") }
     }) {
@@ -126,7 +137,7 @@ extension Key: CustomStringConvertible {
     if text == KeyKind.server.name { return .server }
     guard let colon = text.firstIndex(of: ":") else { throw .form(text) }
     guard let kind = KeyKind(name: text[..<colon]) else { throw .kind(String(text[..<colon])) }
-    let value = String(text[text.index(after: colon)...])
+    let value = unescaped(String(text[text.index(after: colon)...]))
     guard !value.isEmpty else { throw .value(kind: kind, text: value) }
     switch kind {
     case .user: return .user(Bounded.text(realms.user(login: value)))

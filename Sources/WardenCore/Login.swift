@@ -63,7 +63,8 @@ public enum Mailbox {
   }
 
   /// Whether mail of this sender is the user's own. A user with a realm is a whole address; one without owns its
-  /// local part in each of the server's domains, with any `+extension`. The null sender is nobody else's.
+  /// local part, in any domain since nobody tells which are the server's, with any `+extension`. The null sender is nobody
+  /// else's.
   static func belongs(sender: String, to user: String) -> Bool {
     if sender.isEmpty || sender == user { return true }
     let at = sender.utf8.lastIndex(of: UInt8(ascii: "@")) ?? sender.endIndex

@@ -39,7 +39,11 @@ public struct Reason: Sendable, Hashable {
   ///
   /// Only the policy's own line ends part lines; those in a client's words do not.
   public func lines(_ template: ReplyTemplate?, now: Timestamp) -> [String] {
-    guard let template else { return [Self.oneLine("\(sentence); try again in \((until - now).rounded)")] }
+    guard let template else {
+      // An administrator's words are for administrators.
+      let why = if case .administrator = cause { "\(key.phrase): blocked by the administrator" } else { sentence }
+      return [Self.oneLine("\(why); try again in \((until - now).rounded)")]
+    }
     return template.pieces.map { piece in
       switch piece {
       case .text(let text): text

@@ -64,12 +64,15 @@ public struct SMTPSession: Sendable {
     self = SMTPSession(setup)
     watch = .watching
     subject.address = address
-    if let address, port != 0 {
+    // A proxy (XCLIENT) may not know the port of a client from elsewhere.
+    if let address, port != 0 || !address.isLoopback {
       subject.ip = address
       subject.network = setup.networkPrefix.network(of: address)
     }
     if let host { setup.realms.learn(host: host) }
-    return Event(at: at, step: .connect, subject: subject, happened: [.connections: 1], host: host)
+    return Event(
+      at: at, step: .connect, subject: subject, happened: [.connections: 1], host: host,
+      isAnswered: answers(at: .connect))
   }
 
   /// - Parameters:
@@ -131,7 +134,8 @@ public struct SMTPSession: Sendable {
     guard let ending = transaction else { throw OutOfOrder(description: "the end of a message came without MAIL") }
     var happened = Tally()
     note(refusals: refusals, in: &happened)
-    let wants = wanted(messages: 1, recipients: ending.recipients)
+    // Every message has one; a session that began before a reload asked for recipients knows of none.
+    let wants = wanted(messages: 1, recipients: max(1, ending.recipients))
     transaction = nil
     return Event(at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants)
   }
@@ -204,7 +208,8 @@ public struct SMTPSession: Sendable {
     return wants
   }
 
-  /// Sendmail shows no recipient that its rulesets (relaying, access_db) refuse; only its count grows.
+  /// Sendmail shows no recipient that its rulesets (relaying, access_db, too many, greylisting) refuse; only its count
+  /// grows, for refusals for now as well. So they are bad recipients without a cause.
   private mutating func note(refusals: Int?, in happened: inout Tally) {
     guard let refusals, transaction != nil else { return }
     transaction!.countedRefusals = max(transaction!.countedRefusals, min(refusals, Self.mostRefusals))
@@ -213,7 +218,6 @@ public struct SMTPSession: Sendable {
     // What is counted now counts as shown, so that it counts once.
     transaction!.shownRefusals += hidden
     happened[.badRecipients] += hidden
-    happened[.relayAttempts] += hidden
   }
 
   /// The cause, where the MTA's words tell it. Postfix drops the first word of the text when no address stands there,

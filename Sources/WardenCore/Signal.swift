@@ -69,8 +69,8 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
     case .relayAttempts:
       .init(
         name: "relay-attempts",
-        help: "Recipients refused because relaying was not allowed. Sendmail does not show these, it only counts them "
-          + "together with others that its rulesets refuse.",
+        help:
+          "Recipients refused because relaying was not allowed (Postfix; Sendmail only counts them as bad recipients).",
         counting: .occurred, needs: .allRecipients)
     case .dnsblRejections:
       .init(

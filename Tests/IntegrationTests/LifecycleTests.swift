@@ -60,6 +60,44 @@ struct LifecycleTests {
     #expect(try daemon.stop() == 0)
   }
 
+  @Test("Orders that come while a reload is under way are obeyed, one after the other")
+  func signalsTogether() throws {
+    let rules = (0..<300).map { "  - {name: r\($0), count: messages, per: user, limit: \($0 + 1) per 2h, then: alert}" }
+    let daemon = try TestDaemon(policy: "rules:\n" + rules.joined(separator: "\n"))
+    let client = try MilterClient(.unix(daemon.milterSocket))
+    try client.negotiate()
+    try client.connect()
+    for _ in 0..<20 {
+      daemon.signal(SIGHUP)
+      poll(nil, 0, 1)
+    }
+    daemon.signal(SIGTERM)
+    try eventually("it drains") { try daemon.log.contains(" stopping ") }
+    // The open session is served to its end.
+    #expect(try client.mail("<a@b.test>") == .continue)
+    #expect(try client.endOfMessage(macros: [("i", "Q")]) == .continue)
+    try client.quit()
+    client.close()
+    #expect(try daemon.awaitExit() == 0)
+    #expect(try !daemon.log.contains("libmilter has taken a signal"))
+  }
+
+  @Test("A daemon that ends leaves its successor's sockets alone")
+  func successor() throws {
+    let old = try TestDaemon(policy: Self.cap)
+    let stuck = try MilterClient(.unix(old.controlSocket))
+    try stuck.sendBytes(Array("POST /v1/penalties HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{".utf8))
+    _ = try old.curl("/v1/status")
+    old.signal(SIGTERM)
+    // The stop now waits for the stuck request; by then nobody listens on the milter socket.
+    try eventually("the milter socket is free") { (try? MilterClient(.unix(old.milterSocket))) == nil }
+    let new = try TestDaemon(policy: Self.cap, folder: old.folder)
+    #expect(try old.awaitExit() == 0)
+    stuck.close()
+    #expect(try send(new, as: "alice") == "250")
+    #expect(try new.status("pid") == Int(new.pid))
+  }
+
   @Test("A second daemon on a living socket refuses to start and names the process")
   func second() throws {
     let daemon = try TestDaemon(policy: Self.cap)
@@ -124,21 +162,31 @@ struct LifecycleTests {
   @Test("A request to the control socket that never ends does not hold up the stop")
   func halfRequest() throws {
     let daemon = try TestDaemon(policy: Self.cap)
-    let curl = try ChildProcess(
-      [
-        "curl", "-s", "--unix-socket", daemon.controlSocket, "-X", "POST", "-H", "Content-Length: 100", "-d", "{",
-        "http://localhost/v1/penalties",
-      ], output: daemon.folder.file("curl"))
-    defer {
-      curl.signal(SIGKILL)
-      curl.wait()
-    }
-    try eventually("the request is there") {
-      // One line for the listener, one for the connection that it has taken.
-      try String(contentsOfFile: "/proc/net/unix", encoding: .utf8).components(separatedBy: daemon.controlSocket).count
-        > 2
-    }
+    let stuck = try MilterClient(.unix(daemon.controlSocket))
+    try stuck.sendBytes(Array("POST /v1/penalties HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{".utf8))
+    defer { stuck.close() }
+    // Asked after it, so the half request has been taken by now.
+    _ = try daemon.curl("/v1/status")
     #expect(try daemon.stop() == 0)
+  }
+
+  @Test("It takes as many file descriptors as it may have")
+  func descriptors() throws {
+    let running = try TestDaemon(policy: Self.cap)
+    #expect(try running.stop() == 0)
+    // Again, as a shell with the usual soft limit would start it.
+    let daemon = try ChildProcess(
+      ["sh", "-c", "ulimit -Sn 300; exec \(builtProgram("mailwarden")) run --config \(running.policyFile)"],
+      output: running.folder.file("log"))
+    defer {
+      daemon.signal(SIGKILL)
+      daemon.wait()
+    }
+    try eventually("it is ready") { try running.log.contains(" ready ") }
+    let limits = try String(contentsOfFile: "/proc/\(daemon.pid)/limits", encoding: .utf8)
+    let files = try #require(limits.split(separator: "\n").first { $0.hasPrefix("Max open files") }).split(
+      separator: " ")
+    #expect(files[3] == files[4] && files[3] != "300")
   }
 
   @Test("A log that nobody reads stops neither mail, nor questions, nor the stop itself")

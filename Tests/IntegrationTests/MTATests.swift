@@ -67,11 +67,11 @@ struct SendmailTests {
   @Test("SIGTERM lets a message that is under way pass")
   func drain() throws { try MTATests(.sendmail).drain() }
 
-  @Test("Relay attempts that Sendmail does not show are counted by its own count")
-  func hiddenRelayAttempts() throws {
+  @Test("Recipients that Sendmail refuses without showing them are counted by its own count")
+  func hiddenRefusals() throws {
     let mta = try MTA.of(.sendmail)
     let daemon = try TestDaemon(
-      policy: "rules: [{name: relay, count: relay-attempts, per: ip, limit: 2 per 1h, then: block for 1h}]",
+      policy: "rules: [{name: bad, count: bad-recipients, per: ip, limit: 2 per 1h, then: block for 1h}]",
       folder: mta.milterFolder)
     let client = try SMTPClient(port: mta.port, from: "127.0.61.1")
     try client.command("EHLO x.test")
@@ -80,7 +80,7 @@ struct SendmailTests {
     // They show themselves at the next recipient that Sendmail does show.
     #expect(try client.command("RCPT TO:<alice@local.test>").code == 450)
     #expect(try daemon.blockedKeys == ["ip:127.0.61.1"])
-    #expect(try daemon.count("ip:127.0.61.1", rule: "relay") == 3)
+    #expect(try daemon.count("ip:127.0.61.1", rule: "bad") == 3)
   }
 }
 

@@ -53,6 +53,29 @@ struct KeyTests {
     #expect(throws: Key.Problem.self) { try Key(text, realms: realms) }
   }
 
+  @Test(
+    "A name that looks like a pair, or like an escape, is read back as the name that it is",
+    arguments: ["x,ip:192.0.2.7", "x%2Cip:192.0.2.7", "50%25", "a,user:b,sender-domain:c", "%2525"])
+  func hostileNames(name: String) throws {
+    for part in [KeyPart.user(name), .sender(name + "@b.test")] {
+      let key = Key(part, .ip(IPAddress("192.0.2.9")!))
+      #expect(try Key(key.description, realms: LocalRealms(listed: [])) == lowercased(key))
+      #expect(try Key(Key(part).description, realms: LocalRealms(listed: [])) == lowercased(Key(part)))
+    }
+  }
+
+  /// Keys are made of names in lower case.
+  private func lowercased(_ key: Key) -> Key {
+    let parts = key.parts.map { part in
+      switch part {
+      case .user(let name): KeyPart.user(name.lowercased())
+      case .sender(let name): KeyPart.sender(name.lowercased())
+      default: part
+      }
+    }
+    return Key(parts[0], parts.count > 1 ? parts[1] : nil)
+  }
+
   @Test("A mistyped kind is answered with the right one")
   func suggestion() {
     #expect(Key.Problem.kind("usr").description == "unknown kind of key \"usr\" (did you mean \"user\"?)")

@@ -196,7 +196,7 @@ struct PenaltyTests {
     let refusal = try #require(try server.send())
     #expect(refusal.reason.rule == Reason.administrator)
     #expect(refusal.code.isTemporary)
-    #expect(refusal.lines == ["user alice: blocked by the administrator (password leaked); try again in 3h"])
+    #expect(refusal.lines == ["user alice: blocked by the administrator; try again in 3h"])
   }
 
   @Test("A longer block prolongs a shorter one, a shorter one does not shorten it")

@@ -26,7 +26,7 @@ struct ReasonTests {
     let bare = Reason(rule: Reason.administrator, key: Key(.server), cause: .administrator(note: ""), until: .start)
     #expect(bare.sentence == "server: blocked by the administrator")
     let noted = Reason(rule: Reason.administrator, key: .ip("::1"), cause: .administrator(note: "scan"), until: .start)
-    #expect(noted.lines(nil, now: .start) == ["ip ::1: blocked by the administrator (scan); try again in 0s"])
+    #expect(noted.lines(nil, now: .start) == ["ip ::1: blocked by the administrator; try again in 0s"])
   }
 
   @Test(

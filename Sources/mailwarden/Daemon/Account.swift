@@ -32,12 +32,16 @@ enum Account {
 
   /// Sets a socket file's group and mode, and looks that they hold.
   static func protect(_ path: String, group: String?, mode: UInt32) throws {
+    var status = stat()
+    // Whoever may write to the folder must not have root change another file.
+    guard lstat(path, &status) == 0, status.st_mode & S_IFMT == S_IFSOCK else {
+      throw Problem(description: "\(path) is no longer the socket that was opened there")
+    }
     if let group {
-      guard chown(path, uid_t.max, try Self.group(group)) == 0 else {
+      guard lchown(path, uid_t.max, try Self.group(group)) == 0 else {
         throw Problem(description: "cannot give \(path) to the group \"\(group)\": \(String(cString: strerror(errno)))")
       }
     }
-    var status = stat()
     guard chmod(path, mode) == 0, stat(path, &status) == 0, status.st_mode & 0o777 == mode else {
       throw Problem(
         description: "cannot make the mode of \(path) \(String(mode, radix: 8)): \(String(cString: strerror(errno)))")

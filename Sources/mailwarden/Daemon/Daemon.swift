@@ -16,6 +16,8 @@ final class Daemon: Sendable {
   /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
   private static let drainMilliseconds: Int32 = 9_000
 
+  /// Fewer than this many descriptors are worth a warning.
+  private static let fewDescriptors: rlim_t = 4_096
   /// How long the control socket's last answers may take.
   private static let serviceSeconds = 1.0
 
@@ -53,6 +55,7 @@ final class Daemon: Sendable {
 
   /// Runs until SIGTERM or SIGINT, on the main thread, with `Signals.block()` called before.
   func run() throws {
+    raiseDescriptorLimit()
     // Sockets are born closed to others; their modes are set right after.
     umask(0o117)
     try openMilterSocket()
@@ -63,6 +66,7 @@ final class Daemon: Sendable {
     } else if geteuid() == 0 {
       logger.warning("running as root; set \"user:\" in the policy to give that up once the sockets are open")
     }
+    let sockets = openSockets()
     Signals.take()
     let milter = startMilter()
     logger.notice(
@@ -72,7 +76,7 @@ final class Daemon: Sendable {
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
     serveSignals(milter)
-    stop(milter, services)
+    stop(milter, services, sockets)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
   }
@@ -82,6 +86,20 @@ final class Daemon: Sendable {
   }
 
   // MARK: - Starting
+
+  /// Every SMTP session holds a descriptor, and libmilter accepts no more without a word when there are none left.
+  private func raiseDescriptorLimit() {
+    var limit = rlimit()
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    limit.rlim_cur = limit.rlim_max
+    setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    if limit.rlim_cur < Self.fewDescriptors {
+      logger.warning(
+        "few file descriptors: as many sessions can be open, and no more; raise the hard limit (LimitNOFILE=)",
+        metadata: ["limit": "\(limit.rlim_cur)"])
+    }
+  }
 
   private func openMilterSocket() throws {
     try server.open()
@@ -94,6 +112,15 @@ final class Daemon: Sendable {
     } catch {
       throw ExitError(description: "listen.\(what): \(error)")
     }
+  }
+
+  /// A socket's file, and which it was when we had opened it.
+  private typealias OpenSocket = (socket: UnixSocket, identity: UnixSocket.Identity?)
+
+  private func openSockets() -> [OpenSocket] {
+    var paths = [configuration.control.place]
+    if case .unix(let path) = server.socket.place { paths.append(path) }
+    return paths.map(UnixSocket.init(path:)).map { ($0, $0.identity) }
   }
 
   private struct Services {
@@ -220,7 +247,7 @@ final class Daemon: Sendable {
   // MARK: - Stopping
 
   /// Lets open sessions end, then stops the milter, then what listens to it.
-  private func stop(_ milter: MilterThread, _ services: Services) {
+  private func stop(_ milter: MilterThread, _ services: Services, _ sockets: [OpenSocket]) {
     server.drain()
     logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
     let slice: Int32 = 20
@@ -240,8 +267,7 @@ final class Daemon: Sendable {
     if services.done.wait(timeout: .now() + Self.serviceSeconds) == .timedOut {
       logger.warning("a connection to the control socket is still open; leaving it")
     }
-    if case .unix(let path) = server.socket.place { unlink(path) }
-    unlink(configuration.control.place)
+    for (socket, identity) in sockets { socket.remove(ifStill: identity) }
   }
 }
 

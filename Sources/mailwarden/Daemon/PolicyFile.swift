@@ -15,8 +15,16 @@ struct PolicyFile {
         configuration: nil,
         diagnostics: [Diagnostic(file: path, line: 0, column: 0, message: "cannot be read: \(why)")])
     }
-    guard let file = fopen(path, "r") else { return unreadable(String(cString: strerror(errno))) }
+    // A pipe in the place of the file must not hold anything up.
+    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
+    guard descriptor >= 0, let file = fdopen(descriptor, "r") else {
+      return unreadable(String(cString: strerror(errno)))
+    }
     defer { fclose(file) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+      return unreadable("it is not a plain file")
+    }
     var bytes = [UInt8](repeating: 0, count: Self.largest + 1)
     let count = fread(&bytes, 1, bytes.count, file)
     if ferror(file) != 0 { return unreadable(String(cString: strerror(errno))) }
