@@ -18,6 +18,12 @@ public struct Shell {
     let folder = try TemporaryFolder()
     let child = try ChildProcess(
       [program] + arguments, environment: environment, output: folder.file("out"), errors: folder.file("err"))
+    // A daemon that should have refused to start would run for ever.
+    defer {
+      child.signal(SIGKILL)
+      child.wait()
+    }
+    try eventually("\(program) ends", within: 120) { !child.isRunning }
     let status = child.wait()
     return Result(status: status, output: try folder.read("out"), errors: try folder.read("err"))
   }
