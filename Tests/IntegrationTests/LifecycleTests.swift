@@ -235,6 +235,17 @@ struct LifecycleTests {
   }
 
   @Test(
+    "Postfix can use the milter socket as it is, and others than it and root cannot",
+    .enabled(if: geteuid() == 0 && getgrnam("postfix") != nil, "needs root and a group postfix"))
+  func milterSocketForPostfix() throws {
+    let daemon = try TestDaemon(policy: Self.cap, milter: "unix:SOCKET")
+    var status = stat()
+    #expect(stat(daemon.milterSocket, &status) == 0)
+    #expect(status.st_mode & 0o777 == 0o660)
+    #expect(status.st_gid == getgrnam("postfix").pointee.gr_gid)
+  }
+
+  @Test(
     "With `user:` it gives up root after opening its sockets, and still reloads",
     .enabled(if: geteuid() == 0, "needs root"))
   func dropsPrivileges() throws {

@@ -5,6 +5,7 @@ public final class TestDaemon {
   public let folder: TemporaryFolder
   public enum Log { case file, unreadPipe }
 
+  private let milter: String
   private let control: String
   private let logKind: Log
   private var unreadPipe: Int32 = -1
@@ -19,10 +20,14 @@ public final class TestDaemon {
   /// - Parameters:
   ///   - policy: YAML without `listen:`, which the daemon brings.
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
-  ///   - control: how `listen.control` is written; `SOCKET` stands for its path.
-  public init(policy: String, folder: TemporaryFolder? = nil, control: String = "SOCKET", log: Log = .file) throws {
+  ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
+  public init(
+    policy: String, folder: TemporaryFolder? = nil, milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
+    control: String = "SOCKET", log: Log = .file
+  ) throws {
     self.folder = try folder ?? TemporaryFolder()
     logKind = log
+    self.milter = milter.replacing("SOCKET", with: self.folder.file("milter.sock"))
     self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
     try write(policy: policy)
     try start()
@@ -37,7 +42,7 @@ public final class TestDaemon {
     try folder.write(
       """
       listen:
-        milter: {socket: "unix:\(milterSocket)", mode: "0666"}
+        milter: \(milter)
         control: \(control)
       \(policy)
       """, to: "mailwarden.yaml")

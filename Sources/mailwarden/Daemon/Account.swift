@@ -13,6 +13,8 @@ enum Account {
     return entry.pointee.gr_gid
   }
 
+  static func hasGroup(_ name: String) -> Bool { getgrnam(name) != nil }
+
   /// Gives up root for good; without root it only checks that we are the user already.
   static func become(_ user: String) throws {
     guard let entry = getpwnam(user) else { throw Problem(description: "there is no user \"\(user)\" here") }

@@ -103,7 +103,11 @@ final class Daemon: Sendable {
 
   private func openMilterSocket() throws {
     try server.open()
-    if case .unix(let path) = server.socket.place { try protect(configuration.milter, path: path, what: "milter") }
+    guard case .unix(let path) = server.socket.place else { return }
+    var socket = configuration.milter
+    // Postfix connects as user postfix; left to root's group, its mail would pass unwatched or be tempfailed.
+    if socket.group == nil, geteuid() == 0, Account.hasGroup("postfix") { socket.group = "postfix" }
+    try protect(socket, path: path, what: "milter")
   }
 
   private func protect(_ socket: Configuration.Socket, path: String, what: String) throws {
