@@ -84,7 +84,7 @@ public struct Control: Sendable {
   func counters(of text: String) throws -> [CounterReport] {
     let key = try key(text)
     let now = now()
-    return engine.withLock { $0.explain(key, at: now) }.standings.map(report)
+    return engine.withLock { $0.standings(of: key, at: now) }.map(report)
   }
 
   /// The busiest keys: `limit` (nearest to a limit first) or `count` (highest count first).
@@ -111,14 +111,11 @@ public struct Control: Sendable {
     let key = try key(text)
     let now = now()
     let explanation = engine.withLock { $0.explain(key, at: now) }
-    let refusing = engine.withLock { $0.policy.rules.filter { $0.mode == .enforce && $0.then.refusal != nil } }
-    let refusingNames = Set(refusing.map(\.name))
-    let full = explanation.standings.filter { $0.isOver && refusingNames.contains($0.rule) }
-    let limited = explanation.exemption == nil && !(explanation.penalties.isEmpty && full.isEmpty)
+    let isRefused = !explanation.penalties.isEmpty || explanation.standings.contains { $0.isOver && $0.refuses }
     return ExplainReport(
-      key: key.description, limited: limited, exempt: explanation.exemption,
+      key: key.description, limited: isRefused && explanation.exemption == nil, exempt: explanation.exemption,
       penalties: explanation.penalties.map(report), counters: explanation.standings.map(report),
-      sentences: sentences(explanation, refusing: refusingNames))
+      sentences: sentences(explanation))
   }
 
   func penalties() -> [PenaltyReport] {
@@ -135,7 +132,7 @@ public struct Control: Sendable {
     let note = String((order.reason ?? "").prefix(500))
     let now = now()
     let (penalty, exemption) = engine.withLock {
-      ($0.block(key, for: span, note: note, at: now), $0.explain(key, at: now).exemption)
+      ($0.block(key, for: span, note: note, at: now), $0.exemption(of: key))
     }
     guard let penalty else { throw ErrorReport(error: "the penalty box is full; release something first") }
     var notes: [String] = []
@@ -179,7 +176,7 @@ public struct Control: Sendable {
       count: standing.count, limit: standing.limit.count, left: standing.left, free_at: wall(standing.freeAt).rfc3339)
   }
 
-  private func sentences(_ explanation: Explanation, refusing: Set<String>) -> [String] {
+  private func sentences(_ explanation: Explanation) -> [String] {
     var sentences: [String] = []
     if let exemption = explanation.exemption { sentences.append("Never refused: it is exempt (\(exemption)).") }
     for penalty in explanation.penalties {
@@ -190,7 +187,7 @@ public struct Control: Sendable {
     for standing in explanation.standings where standing.isOver {
       let used =
         "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
-      if refusing.contains(standing.rule) {
+      if standing.refuses {
         sentences.append(
           "Refused by \(standing.rule): \(used); until \(wall(standing.freeAt).rfc3339) if nothing more is counted."
         )

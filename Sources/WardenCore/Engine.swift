@@ -228,7 +228,7 @@ public struct Engine: Sendable {
     now = max(now, at)
     let penalties = box.penalties.values.filter { $0.until > now && Self.covers($0.key, key) }
     return Explanation(
-      key: key, exemption: exemption(of: key), penalties: penalties, standings: standings(of: key), at: now)
+      key: key, exemption: exemption(of: key), penalties: penalties, standings: standings(of: key))
   }
 
   /// Whether a penalty on one key can stop the other. A pair's penalty concerns each of its parts, but another pair only as
@@ -249,7 +249,8 @@ public struct Engine: Sendable {
     }
   }
 
-  private func exemption(of key: Key) -> String? {
+  /// The policy's line that exempts the key, if any.
+  public func exemption(of key: Key) -> String? {
     for part in key.parts {
       switch part {
       case .user(let user) where policy.exempt.covers(user: user, realms: realms): return "exempt.users: \(user)"
@@ -264,6 +265,12 @@ public struct Engine: Sendable {
       }
     }
     return nil
+  }
+
+  /// How the key stands to each limit that counts its kind.
+  public mutating func standings(of key: Key, at: Timestamp) -> [Standing] {
+    now = max(now, at)
+    return standings(of: key)
   }
 
   private mutating func standings(of key: Key) -> [Standing] {
@@ -331,5 +338,4 @@ public struct Explanation: Sendable {
   /// In force on the key itself or on what it belongs to.
   public let penalties: [Penalty]
   public let standings: [Standing]
-  public let at: Timestamp
 }

@@ -39,7 +39,6 @@ struct PenaltyBox {
   init(capacity: Int) { self.capacity = capacity }
 
   var count: Int { penalties.count }
-  var isEmpty: Bool { penalties.isEmpty }
   /// Whether any penalty could stop a client as it connects.
   var stopsAtConnect: Bool { shapes.contains { $0.key.isKnownAtConnect } }
 

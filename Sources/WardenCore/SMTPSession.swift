@@ -97,7 +97,7 @@ public struct SMTPSession: Sendable {
       transaction = Transaction(isMismatch: false)
     }
     return Event(
-      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(messages: 1, recipients: 1))
+      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(recipients: 1))
   }
 
   /// - Parameter refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
@@ -135,7 +135,7 @@ public struct SMTPSession: Sendable {
     var happened = Tally()
     note(refusals: refusals, in: &happened)
     // Every message has one; a session that began before a reload asked for recipients knows of none.
-    let wants = wanted(messages: 1, recipients: max(1, ending.recipients))
+    let wants = wanted(recipients: max(1, ending.recipients))
     transaction = nil
     return Event(at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants)
   }
@@ -199,9 +199,9 @@ public struct SMTPSession: Sendable {
 
   // MARK: -
 
-  private func wanted(messages: Int, recipients: Int) -> Tally {
+  private func wanted(recipients: Int) -> Tally {
     var wants = Tally()
-    wants[.messages] = messages
+    wants[.messages] = 1
     wants[.recipients] = recipients
     wants[.bytes] = transaction?.bytes ?? 0
     if transaction?.isMismatch ?? false { wants[.senderMismatch] = 1 }

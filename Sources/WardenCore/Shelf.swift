@@ -21,6 +21,8 @@ struct Shelf: Sendable {
     /// … or everything that comes after what has happened too often. A block followed as it happened, and a connection
     /// that was let in stays in: those over the limit were refused as they came.
     let refusesAfter: Bool
+    /// Whether it refuses without a penalty at all, at whichever stage.
+    var refuses: Bool { rule.refuses || refusesWanted }
 
     init(_ rule: Rule, meters: [Int]) {
       self.rule = rule
@@ -135,7 +137,7 @@ struct Shelf: Sendable {
         let most = limit.count - room
         return Standing(
           key: key, rule: metered.rule.name, mode: metered.rule.mode, signal: metered.signal, limit: limit,
-          count: count, left: max(0, limit.count - count), isOver: count > most,
+          count: count, left: max(0, limit.count - count), isOver: count > most, refuses: metered.refuses,
           freeAt: place.map { table[$0, meter].time(untilAtMost: most, window: limit.window, now: now) } ?? now)
       }
     }
@@ -160,8 +162,10 @@ public struct Standing: Sendable, Equatable {
   public let count: Int
   /// How many more are admitted now.
   public let left: Int
-  /// Whether a rule that refuses would refuse now: no room for one more to pass, or too many have happened.
+  /// Whether there is no room for one more to pass, or too many have happened.
   public let isOver: Bool
+  /// Whether the rule refuses then, without a penalty.
+  public let refuses: Bool
   /// When that ends, if nothing is counted until then.
   public let freeAt: Timestamp
 

@@ -85,6 +85,18 @@ struct ControlTests {
     }
   }
 
+  @Test("explain calls a key limited whose next message its rule would refuse, also where the rule says only block")
+  func fullUnderABlock() throws {
+    let daemon = try TestDaemon(
+      policy: "rules: [{name: cap, count: messages, per: user, limit: 2 per 1h, then: block for 1h}]")
+    for (messages, isLimited) in [(1, false), (1, true)] {
+      try send(daemon, as: "bob", messages)
+      let answer = try daemon.curl("/v1/explain?key=user:bob") as? [String: Any]
+      #expect(answer?["limited"] as? Bool == isLimited)
+      #expect(answer?["penalties"] as? [String] == [])
+    }
+  }
+
   @Test("A block of an exempt key is taken with a word that it has no effect")
   func exemptBlock() throws {
     let daemon = try daemon()

@@ -75,7 +75,7 @@ final class Daemon: Sendable {
         "milter": "\(server.socket)", "control": "\(configuration.control.place)", "policy": "\(file.path)",
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
-    serveSignals(milter)
+    serveSignals()
     stop(milter, services, sockets)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
@@ -190,29 +190,33 @@ final class Daemon: Sendable {
       Signals.block()
       do {
         try server.run()
-        if !thread.isToStop.withLock({ $0 }) { logger.warning("libmilter has taken a signal for an order to stop") }
+        if !thread.isToStop.withLock({ $0 }) {
+          logger.warning("libmilter has taken a signal for an order to stop")
+          kill(getpid(), SIGTERM)
+        }
       } catch {
         logger.critical("the milter cannot go on; leaving", metadata: ["why": "\(error)"])
         thread.hasFailed.withLock { $0 = true }
+        kill(getpid(), SIGTERM)
       }
       thread.done.signal()
-      kill(getpid(), SIGTERM)
     }
     return thread
   }
 
   // MARK: - Running
 
-  private func serveSignals(_ milter: MilterThread) {
+  private func serveSignals() {
     while true {
       switch Signals.wait() {
-      case SIGHUP: _ = reload()
+      case SIGHUP: reload()
       default: return
       }
     }
   }
 
   /// Checks the policy file, then switches to it; a bad file leaves the running policy in force.
+  @discardableResult
   private func reload() -> ReloadReport { reloading.withLock { _ in readAndSwitch() } }
 
   private func readAndSwitch() -> ReloadReport {
