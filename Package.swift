@@ -15,12 +15,14 @@ let package = Package(
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+    .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
   ],
   targets: [
     .target(name: "CLibmilter", linkerSettings: [.linkedLibrary("milter")]),
     .target(name: "Milter", dependencies: ["CLibmilter"]),
     .target(name: "WardenCore"),
     .target(name: "WardenPolicy", dependencies: ["WardenCore", .product(name: "Yams", package: "Yams")]),
+    .target(name: "WardenScript", dependencies: ["WardenCore"]),
     .target(
       name: "WardenControl",
       dependencies: [
@@ -35,10 +37,11 @@ let package = Package(
     .executableTarget(
       name: "mailwarden",
       dependencies: [
-        "Milter", "WardenCore", "WardenPolicy", "WardenControl",
+        "Milter", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
       ]),
 
     // Plays the MTA in the milter protocol, for tests and benchmarks of any milter.
@@ -48,17 +51,33 @@ let package = Package(
       name: "bare-filter", path: "Benchmarks/BareFilter", linkerSettings: [.linkedLibrary("milter")]),
     .executableTarget(name: "milter-load", dependencies: ["MilterClient"], path: "Benchmarks/MilterLoad"),
 
+    .executableTarget(
+      name: "core-bench",
+      dependencies: ["WardenCore", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+      path: "Benchmarks/CoreBench"),
+
+    .target(name: "HijackTraffic", dependencies: ["WardenCore"], path: "Benchmarks/HijackSuite/Traffic"),
+    .executableTarget(
+      name: "hijack-suite",
+      dependencies: [
+        "HijackTraffic", "WardenCore", "WardenPolicy",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/HijackSuite/Suite"),
+
     .executableTarget(name: "recipient-count", dependencies: ["Milter"], path: "Examples/RecipientCount"),
     .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo", exclude: ["policy.yaml"]),
 
     .target(
-      name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore"], path: "Tests/Support", exclude: ["mta"]),
+      name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore", "WardenScript"], path: "Tests/Support",
+      exclude: ["mta"]),
     .testTarget(name: "WardenCoreTests", dependencies: ["WardenCore"]),
     .testTarget(name: "WardenPolicyTests", dependencies: ["WardenPolicy"], exclude: ["BadPolicies"]),
+    .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
+    .testTarget(name: "HijackSuiteTests", dependencies: ["HijackTraffic"]),
     .testTarget(name: "MilterTests", dependencies: ["Milter"]),
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["mailwarden", "recipient-count", "WardenPolicy", "WardenTestKit", "MilterClient"],
+      dependencies: ["mailwarden", "recipient-count", "WardenPolicy", "WardenScript", "WardenTestKit", "MilterClient"],
       exclude: ["Sessions"]),
   ]
 )

@@ -21,27 +21,34 @@ public struct Control: Sendable {
     public let openSessions: Int
     public let milterFaults: Int
     public let droppedNotices: Int
+    public let droppedCommands: Int
     public let lastReload: ReloadReport?
-    public init(openSessions: Int, milterFaults: Int, droppedNotices: Int, lastReload: ReloadReport?) {
+    public init(
+      openSessions: Int, milterFaults: Int, droppedNotices: Int, droppedCommands: Int, lastReload: ReloadReport?
+    ) {
       self.openSessions = openSessions
       self.milterFaults = milterFaults
       self.droppedNotices = droppedNotices
+      self.droppedCommands = droppedCommands
       self.lastReload = lastReload
     }
   }
 
-  let engine: Locked<Engine>
+  let engine: Engine
   let process: Process
   let now: @Sendable () -> Timestamp
   /// An engine's moment as the wall clock shows it.
   let wall: @Sendable (Timestamp) -> Timestamp
   let gauges: @Sendable () -> Gauges
   let reload: @Sendable () -> ReloadReport
+  /// Limits as the policy file writes them.
+  let limits: @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
 
   public init(
-    engine: Locked<Engine>, process: Process, now: @escaping @Sendable () -> Timestamp,
+    engine: Engine, process: Process, now: @escaping @Sendable () -> Timestamp,
     wall: @escaping @Sendable (Timestamp) -> Timestamp, gauges: @escaping @Sendable () -> Gauges,
-    reload: @escaping @Sendable () -> ReloadReport
+    reload: @escaping @Sendable () -> ReloadReport,
+    limits: @escaping @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
   ) {
     self.engine = engine
     self.process = process
@@ -49,6 +56,7 @@ public struct Control: Sendable {
     self.wall = wall
     self.gauges = gauges
     self.reload = reload
+    self.limits = limits
   }
 
   /// The longest that an administrator can block for at once.
@@ -59,7 +67,7 @@ public struct Control: Sendable {
 
   func status() -> StatusReport {
     let now = now()
-    let status = engine.withLock { $0.status(at: now) }
+    let status = engine.status(at: now)
     let gauges = gauges()
     return StatusReport(
       version: process.version, pid: process.pid, started: wall(process.started).rfc3339,
@@ -74,9 +82,11 @@ public struct Control: Sendable {
           name: $0.rule.name, description: $0.rule.description, mode: $0.rule.mode.rawValue, trips: $0.trips,
           refused: $0.refused)
       },
-      penalties: status.penalties, keys: status.keys,
+      penalties: status.penalties, keys: status.keys, memory_bytes: status.memory,
+      memory_bound_bytes: status.memoryBound,
       faults: StatusReport.Faults(
         milter_faults: gauges.milterFaults, dropped_notices: gauges.droppedNotices,
+        dropped_commands: gauges.droppedCommands,
         evicted_keys: status.evictedKeys, dropped_penalties: status.droppedPenalties,
         dropped_episodes: status.droppedEpisodes))
   }
@@ -84,7 +94,7 @@ public struct Control: Sendable {
   func counters(of text: String) throws -> [CounterReport] {
     let key = try key(text)
     let now = now()
-    return engine.withLock { $0.standings(of: key, at: now) }.map(report)
+    return engine.standings(of: key, at: now).map(report)
   }
 
   /// The busiest keys: `limit` (nearest to a limit first) or `count` (highest count first).
@@ -100,7 +110,7 @@ public struct Control: Sendable {
     var cursor: KeyCursor? = KeyCursor()
     while let from = cursor {
       let now = now()
-      let (found, next) = engine.withLock { $0.keys(from: from, atMost: Self.keysAtOnce, at: now) }
+      let (found, next) = engine.keys(from: from, atMost: Self.keysAtOnce, at: now)
       top = Array((top + found).sorted(by: isBefore).prefix(limit))
       cursor = next
     }
@@ -110,30 +120,28 @@ public struct Control: Sendable {
   func explain(_ text: String) throws -> ExplainReport {
     let key = try key(text)
     let now = now()
-    let explanation = engine.withLock { $0.explain(key, at: now) }
+    let explanation = engine.explain(key, at: now)
     let isRefused = !explanation.penalties.isEmpty || explanation.standings.contains { $0.isOver && $0.refuses }
     return ExplainReport(
-      key: key.description, limited: isRefused && explanation.exemption == nil, exempt: explanation.exemption,
-      penalties: explanation.penalties.map(report), counters: explanation.standings.map(report),
+      key: key.description, limited: isRefused && !explanation.isExempt, exempt: explanation.exemption,
+      overrides: explanation.overrides.map(report), penalties: explanation.penalties.map(report),
+      counters: explanation.standings.map(report),
       sentences: sentences(explanation))
   }
 
   func penalties() -> [PenaltyReport] {
     let now = now()
-    return engine.withLock { $0.penalties(at: now) }
+    return engine.penalties(at: now)
       .sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
   }
 
   func block(_ order: BlockOrder) throws -> BlockReport {
     let key = try key(order.key)
-    guard let span = TimeSpan(order.for), span.microseconds > 0, span <= Self.longestBlock else {
-      throw ErrorReport(error: "\"\(order.for)\" is not a time span up to \(Self.longestBlock); write 1h, 3d or 1h30m")
-    }
+    let span = try span(order.for)
     let note = String((order.reason ?? "").prefix(500))
     let now = now()
-    let (penalty, exemption) = engine.withLock {
-      ($0.block(key, for: span, note: note, at: now), $0.exemption(of: key))
-    }
+    let penalty = engine.block(key, for: span, note: note, at: now)
+    let exemption = engine.exemption(of: key)
     guard let penalty else { throw ErrorReport(error: "the penalty box is full; release something first") }
     var notes: [String] = []
     if let exemption { notes.append("the block has no effect: the key is exempt (\(exemption))") }
@@ -146,14 +154,55 @@ public struct Control: Sendable {
   func release(_ text: String) throws -> ReleaseReport {
     let key = try key(text)
     let now = now()
-    let (released, rest) = engine.withLock { ($0.release(key, at: now), $0.explain(key, at: now).penalties) }
+    let released = engine.release(key, at: now)
+    let rest = engine.explain(key, at: now).penalties
     return ReleaseReport(
       key: key.description, was_blocked: released.penalty != nil, had_counts: released.hadCounts,
       still_blocked_by: rest.map(report))
   }
 
+  func overrides() -> [OverrideReport] { engine.overrides(at: now()).map(report) }
+
+  /// Exempts a key for a while, from everything or from one rule, or gives it another limit.
+  func allow(_ order: AllowOrder) throws -> OverrideReport {
+    let key = try key(order.key)
+    let span = try span(order.for)
+    var effect = Override.Effect.exempt
+    if let name = order.rule {
+      let rules = engine.policy.rules
+      guard let rule = rules.first(where: { $0.name == name }) else {
+        throw ErrorReport(
+          error: "there is no rule \"\(name)\"\(Suggestion.phrase(for: name, among: rules.map(\.name)))")
+      }
+      effect = .off(rule: name)
+      if let limit = order.limit, let quantity = rule.parts.first?.quantity {
+        effect = .limits(rule: name, try limits(limit, quantity))
+      }
+    } else if order.limit != nil {
+      throw ErrorReport(error: "a limit needs the rule that it is for")
+    }
+    let now = now()
+    let note = order.reason.map { ": " + $0.prefix(200) } ?? ""
+    let override = Override(Override.Target(key), effect, until: now + span, origin: "administrator\(note)")
+    guard engine.allow(override, at: now) else {
+      throw ErrorReport(error: "there are too many overrides given at run time; revoke some first")
+    }
+    return report(override)
+  }
+
+  func revoke(_ text: String) throws -> [OverrideReport] {
+    try engine.revoke(Override.Target(key(text)), at: now()).map(report)
+  }
+
+  private func span(_ text: String) throws -> TimeSpan {
+    guard let span = TimeSpan(text), span.microseconds > 0, span <= Self.longestBlock else {
+      throw ErrorReport(error: "\"\(text)\" is not a time span up to \(Self.longestBlock); write 1h, 3d or 1h30m")
+    }
+    return span
+  }
+
   private func key(_ text: String) throws -> Key {
-    let realms = engine.withLock { $0.realms }
+    let realms = engine.realms
     do {
       return try Key(text, realms: realms)
     } catch {
@@ -169,16 +218,28 @@ public struct Control: Sendable {
       since: wall(penalty.since).rfc3339, until: wall(penalty.until).rfc3339, attempts: penalty.attempts)
   }
 
+  private func report(_ override: Override) -> OverrideReport {
+    OverrideReport(
+      target: override.target.description, rule: override.rule, effect: override.effect.phrase,
+      until: override.until.map { wall($0).rfc3339 }, origin: override.origin)
+  }
+
   private func report(_ standing: Standing) -> CounterReport {
     CounterReport(
-      key: standing.key.description, rule: standing.rule, mode: standing.mode.rawValue, signal: standing.signal.name,
-      window: standing.limit.window.description, window_seconds: standing.limit.window.microseconds / 1_000_000,
-      count: standing.count, limit: standing.limit.count, left: standing.left, free_at: wall(standing.freeAt).rfc3339)
+      key: standing.key.description, rule: standing.rule, mode: standing.mode.rawValue,
+      signal: standing.quantity.name, window: standing.limit.window.description,
+      window_seconds: standing.limit.window.microseconds / 1_000_000, count: standing.count, limit: standing.allowed,
+      limit_text: standing.limit.description, origin: standing.origin, left: standing.left,
+      free_at: wall(standing.freeAt).rfc3339)
   }
 
   private func sentences(_ explanation: Explanation) -> [String] {
     var sentences: [String] = []
     if let exemption = explanation.exemption { sentences.append("Never refused: it is exempt (\(exemption)).") }
+    for override in explanation.overrides {
+      let until = override.until.map { " until \(wall($0).rfc3339)" } ?? ""
+      sentences.append("\(override.effect.phrase)\(until) (\(override.origin)).")
+    }
     for penalty in explanation.penalties {
       sentences.append(
         "Blocked until \(wall(penalty.until).rfc3339) by \(penalty.reason.rule): \(penalty.reason.sentence);"
@@ -186,7 +247,7 @@ public struct Control: Sendable {
     }
     for standing in explanation.standings where standing.isOver {
       let used =
-        "\(standing.count) \(standing.signal.phrase) in \(standing.limit.window) (limit \(standing.limit.count))"
+        "\(standing.count) \(standing.quantity.phrase) in \(standing.limit.window) (limit \(standing.allowed))"
       if standing.refuses {
         sentences.append(
           "Refused by \(standing.rule): \(used); until \(wall(standing.freeAt).rfc3339) if nothing more is counted."

@@ -46,19 +46,23 @@ public struct ControlServer {
     }
     router.get("/v1/penalties") { _, _ in Self.json(control.penalties()) }
     router.post("/v1/penalties") { request, _ in
-      let order: BlockOrder
-      do {
-        let body = try await request.body.collect(upTo: Self.largestBody)
-        order = try JSONCoding.decode(BlockOrder.self, from: body)
-      } catch {
-        return Self.json(
-          ErrorReport(error: "the body has to be JSON like {\"key\":\"user:alice\",\"for\":\"1h\",\"reason\":\"…\"}"),
-          .badRequest)
+      try await Self.order(request, BlockOrder.self, like: #"{"key":"user:alice","for":"1h","reason":"…"}"#) {
+        try control.block($0)
       }
-      return try Self.reply { try control.block(order) }
     }
     router.delete("/v1/penalties") { request, _ in
       try Self.reply { try control.release(Self.parameter("key", request)) }
+    }
+    router.get("/v1/overrides") { _, _ in Self.json(control.overrides()) }
+    router.post("/v1/overrides") { request, _ in
+      try await Self.order(
+        request, AllowOrder.self, like: #"{"key":"user:alice","for":"1h","rule":"…","limit":"500 per 1d","reason":"…"}"#
+      ) {
+        try control.allow($0)
+      }
+    }
+    router.delete("/v1/overrides") { request, _ in
+      try Self.reply { try control.revoke(Self.parameter("key", request)) }
     }
     router.post("/v1/reload") { _, _ in
       let report = control.reload()
@@ -66,6 +70,19 @@ public struct ControlServer {
     }
     router.add(middleware: UnknownPath())
     return router
+  }
+
+  /// Carries out what a body orders.
+  private static func order<Order: Decodable, Answer: Encodable>(
+    _ request: Request, _: Order.Type, like example: String, _ work: (Order) throws -> Answer
+  ) async throws -> Response {
+    let order: Order
+    do {
+      order = try JSONCoding.decode(Order.self, from: try await request.body.collect(upTo: largestBody))
+    } catch {
+      return json(ErrorReport(error: "the body has to be JSON like \(example)"), .badRequest)
+    }
+    return try reply { try work(order) }
   }
 
   private static func parameter(_ name: String, _ request: Request) throws -> String {

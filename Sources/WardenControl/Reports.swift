@@ -20,6 +20,7 @@ public struct StatusReport: Codable, Sendable {
   public struct Faults: Codable, Sendable {
     public let milter_faults: Int
     public let dropped_notices: Int
+    public let dropped_commands: Int
     public let evicted_keys: Int
     public let dropped_penalties: Int
     public let dropped_episodes: Int
@@ -36,6 +37,9 @@ public struct StatusReport: Codable, Sendable {
   public let rules: [RuleFigures]
   public let penalties: Int
   public let keys: Int
+  /// What the counters take, and what the policy lets them take.
+  public let memory_bytes: Int
+  public let memory_bound_bytes: Int
   public let faults: Faults
 }
 
@@ -46,8 +50,14 @@ public struct CounterReport: Codable, Sendable {
   public let signal: String
   public let window: String
   public let window_seconds: Int
+  /// Of a share the percentage.
   public let count: Int
+  /// In force for this key now.
   public let limit: Int
+  /// As the policy writes it.
+  public let limit_text: String
+  /// Where another limit than the rule's holds: who said so.
+  public let origin: String?
   public let left: Int
   /// When one more is admitted; in the past or now where one is.
   public let free_at: String
@@ -68,6 +78,7 @@ public struct ExplainReport: Codable, Sendable {
   public let limited: Bool
   /// The policy's line that exempts the key.
   public let exempt: String?
+  public let overrides: [OverrideReport]
   public let penalties: [PenaltyReport]
   public let counters: [CounterReport]
   /// The same for people, a sentence each.
@@ -90,6 +101,33 @@ public struct BlockReport: Codable, Sendable {
   public let penalty: PenaltyReport
   /// What the administrator may not expect.
   public let note: String?
+}
+
+public struct AllowOrder: Codable, Sendable {
+  public let key: String
+  public let `for`: String
+  /// Only this rule, rather than all.
+  public let rule: String?
+  /// Another limit of that rule, rather than none.
+  public let limit: String?
+  public let reason: String?
+  public init(key: String, for span: String, rule: String?, limit: String?, reason: String?) {
+    self.key = key
+    self.for = span
+    self.rule = rule
+    self.limit = limit
+    self.reason = reason
+  }
+}
+
+public struct OverrideReport: Codable, Sendable {
+  /// `user:alice`, `domain:example.org`, `network:192.0.2.0/24`, `group:staff`, or any key.
+  public let target: String
+  public let rule: String?
+  public let effect: String
+  public let until: String?
+  /// The policy's line, or who ordered it.
+  public let origin: String
 }
 
 public struct ReleaseReport: Codable, Sendable {

@@ -1,176 +1,182 @@
+import Synchronization
+
 /// Events build state; a decision is read from state.
 ///
-/// The engine has no clock, no I/O and no threads: every event brings its time, whoever holds the engine serialises the
-/// calls. So one engine serves the live milter, replay of old logs and tests, with the same decisions.
+/// The engine has no clock, no I/O and no threads: every event brings its time. Any thread may ask; each call holds only
+/// the counters of the keys that it concerns. So one engine serves the live milter, replay of old logs and tests, with
+/// the same decisions.
 ///
 /// Nothing is ever pending. What a message asks for is looked at when it begins (MAIL) and counted when it ends, in the
 /// same call that lets it pass: of a hundred sessions that begin together at a limit of 25, 25 messages pass, and a
 /// session that ends in any other way leaves nothing behind.
-public struct Engine: Sendable {
-  /// How much the engine will hold.
+public final class Engine: Sendable {
+  /// How much the engine will hold beside the counters, whose bound is the policy's `memory`.
   public struct Bounds: Sendable {
-    /// Keys of one shape (`user`, `ip`, …).
-    public var keysPerShape: Int
     public var penalties: Int
     public var episodes: Int
-    public init(keysPerShape: Int = 250_000, penalties: Int = 100_000, episodes: Int = 50_000) {
-      self.keysPerShape = keysPerShape
+    /// Overrides at run time.
+    public var orders: Int
+    public init(penalties: Int = 100_000, episodes: Int = 50_000, orders: Int = 1_000) {
       self.penalties = penalties
       self.episodes = episodes
+      self.orders = orders
     }
   }
 
-  public private(set) var policy: Policy
-  public private(set) var realms: LocalRealms
-  /// What the MTA must show and wait for; changes with the policy and with the penalty box.
-  public var needs: Needs { box.stopsAtConnect ? policyNeeds.union(.connectReply) : policyNeeds }
+  /// What a reload changes, taken as one.
+  private struct Rules {
+    var book: Rulebook
+    var realms: LocalRealms
+    /// Overrides at run time.
+    var orders: [Override] = []
+    var table: KeyTable
+  }
 
-  private var policyNeeds: Needs = []
-  private var shelves: [Shelf] = []
-  private var box: PenaltyBox
-  private var episodes: EpisodeLog
-  public private(set) var totals: Totals
+  // Held in this order, where more than one is: shards, box, the rest.
+  private let rules: Locked<Rules>
+  private let box: Locked<PenaltyBox>
+  private let episodes: Locked<EpisodeLog>
+  private let totals: Locked<Totals>
+  /// Whether a look into the box could find anything.
+  private let hasPenalties = Atomic(false)
   private let bounds: Bounds
-  /// The latest time seen. An event that comes late (threads race between the clock and the engine) counts as if it
-  /// came now: no window can then hold more than it should.
-  private var now = Timestamp(microseconds: 0)
+
+  /// More meters than any policy has; ids are 16 bits.
+  private static let mostMeters = 50_000
 
   public init(policy: Policy, bounds: Bounds = Bounds()) {
-    self.policy = policy
     self.bounds = bounds
-    realms = LocalRealms(listed: policy.realms)
-    box = PenaltyBox(capacity: bounds.penalties)
-    episodes = EpisodeLog(capacity: bounds.episodes)
-    totals = Totals()
-    install(policy)
+    rules = Locked(
+      Rules(
+        book: Rulebook(policy), realms: LocalRealms(listed: policy.realms), table: KeyTable(bound: policy.memory)))
+    box = Locked(PenaltyBox(capacity: bounds.penalties))
+    episodes = Locked(EpisodeLog(capacity: bounds.episodes))
+    totals = Locked(Totals())
   }
 
-  /// Switches to another policy. Counters of what both policies count, penalties and episodes stay.
-  public mutating func replace(policy new: Policy) {
-    if new.realms != policy.realms { realms = LocalRealms(listed: new.realms) }
-    policy = new
-    install(new)
+  public var policy: Policy { rules.withLock { $0.book.policy } }
+  public var realms: LocalRealms { rules.withLock { $0.realms } }
+
+  /// What the MTA must show and wait for; changes with the policy and with the penalty box.
+  public var needs: Needs {
+    let needs = rules.withLock { $0.book.needs }
+    return box.withLock { $0.stopsAtConnect } ? needs.union(.connectReply) : needs
   }
 
-  private mutating func install(_ policy: Policy) {
-    var shapes: [KeyShape] = []
-    for rule in policy.rules where !shapes.contains(rule.per) { shapes.append(rule.per) }
-    shelves = shapes.map { shape in
-      var shelf = shelves.first { $0.shape == shape } ?? Shelf(shape: shape, capacity: bounds.keysPerShape)
-      shelf.install(policy.rules.filter { $0.per == shape })
-      return shelf
+  /// Switches to another policy. Counters of what both policies count, penalties, episodes and overrides given at run time
+  /// stay; another bound of memory holds from the next start.
+  public func replace(policy: Policy) {
+    rules.withLock { rules in
+      if policy.realms != rules.book.policy.realms { rules.realms = LocalRealms(listed: policy.realms) }
+      Self.switchTo(policy, &rules)
     }
-    policyNeeds = Self.needs(of: policy)
   }
 
-  /// The least that the MTA must show and wait for under this policy.
-  static func needs(of policy: Policy) -> Needs {
-    var needs: Needs = policy.exempt.networks.isEmpty ? [] : .connectReply
-    for rule in policy.rules {
-      needs.formUnion(rule.count.declaration.needs)
-      if rule.blocks, rule.per.isKnownAtConnect { needs.insert(.connectReply) }
+  private static func switchTo(_ policy: Policy, _ rules: inout Rules) {
+    if rules.book.ids.count > mostMeters {
+      rules.book = Rulebook(policy, orders: rules.orders)
+      rules.table = KeyTable(bound: policy.memory)
+    } else {
+      rules.book = Rulebook(policy, orders: rules.orders, after: rules.book)
     }
-    return needs
   }
 
   // MARK: - Deciding
 
-  public mutating func decide(_ event: Event) -> Decision {
-    now = max(now, event.at)
-    if let host = event.host { realms.learn(host: host) }
-    totals.note(event, at: now)
-
-    let subject = event.subject
-    if let address = subject.address, policy.exempt.covers(address) != nil {
-      if event.step == .endOfMessage { totals.admit(event, at: now) }
-      return Decision(verdict: event.step == .connect ? .exempt : .goOn)
+  public func decide(_ event: Event) -> Decision {
+    let (book, realms, table) = rules.withLock { rules in
+      if let host = event.host { rules.realms.learn(host: host) }
+      return (rules.book, rules.realms, rules.table)
     }
-    if let user = subject.user, policy.exempt.covers(user: user, realms: realms) {
-      if event.step == .endOfMessage { totals.admit(event, at: now) }
-      return Decision()
+    if !event.happened.isEmpty { totals.withLock { $0.note(event) } }
+    if let exempt = exempt(event, book, realms) {
+      if event.step == .endOfMessage { totals.withLock { $0.admit(event) } }
+      return exempt
     }
 
     var decision = Decision()
-    if event.canRefuse { checkPenalties(event, &decision) }
+    var ledger = Ledger(event, book, realms)
+    if event.canRefuse { checkPenalties(event, book, realms, &decision) }
     // Who is blocked and knocks has its attempts counted; counting its connections too would prolong the block for ever.
-    if event.step != .connect || !decision.isRefused { countHappened(event, &decision) }
-    if event.canRefuse, event.step != .connect, !decision.isRefused { checkLimits(event, &decision) }
-    if event.step == .endOfMessage, !decision.isRefused { countAdmitted(event, &decision) }
-    if case .refuse(let refusal) = decision.verdict {
-      totals.refuse(rule: refusal.reason.rule, at: now)
-      decision.notices.append(notice(.refused, refusal.reason, event))
+    if event.step != .connect || !decision.isRefused {
+      let isRefused = decision.isRefused
+      ledger.gather(isRefused: isRefused)
+      let shards = ledger.targets.reduce(UInt64(0)) { $0 | 1 << UInt64(table.shard(of: $1.name.hash)) }
+      if shards != 0 { table.withShards(shards, at: event.at) { ledger.count(isRefused, $0) } }
     }
+    for trip in ledger.trips { follow(trip, event, book, table, &decision) }
+    settle(event, &decision)
     return decision
   }
 
-  /// What has happened counts, whatever becomes of it; rules that it takes over a limit trip.
-  private mutating func countHappened(_ event: Event, _ decision: inout Decision) {
-    for index in shelves.indices where shelves[index].counts(event.happened) {
-      guard let key = event.subject.key(shelves[index].shape) else { continue }
-      let place = shelves[index].add(event.happened, to: key, at: now)
-      for metered in shelves[index].rules where event.happened.has(metered.signal) {
-        guard let reason = shelves[index].over(metered, key: key, place: place, adding: 0, at: now) else { continue }
-        trip(metered, reason, event, &decision)
-      }
+  /// What to say where nothing of us applies.
+  private func exempt(_ event: Event, _ book: Rulebook, _ realms: LocalRealms) -> Decision? {
+    let subject = event.subject
+    let verdict = Decision.Verdict.exempt
+    if let address = subject.address, book.policy.exempt.covers(address) != nil {
+      return Decision(verdict: event.step == .connect ? verdict : .goOn)
     }
+    if let user = subject.user, book.policy.exempt.covers(user: user, realms: realms) { return Decision() }
+    guard book.overrides.exempts, let override = book.overrides.exemption(of: subject, realms: realms, at: event.at)
+    else { return nil }
+    // An exemption that ends must not outlive its end in a session that goes on and on.
+    return Decision(verdict: event.step == .connect && override.until == nil ? verdict : .goOn)
   }
 
-  private mutating func checkPenalties(_ event: Event, _ decision: inout Decision) {
-    guard let penalty = box.attempt(by: event.subject, now: now) else { return }
+  private func checkPenalties(_ event: Event, _ book: Rulebook, _ realms: LocalRealms, _ decision: inout Decision) {
+    guard hasPenalties.load(ordering: .relaxed) else { return }
+    let penalty = box.withLock {
+      $0.attempt(by: event.subject, now: event.at) { penalty in
+        if penalty.filter.isEmpty { return true }
+        if event.step == .connect, penalty.filter.isAboutLogin { return false }
+        return penalty.filter.covers(event, realms: realms, groups: book.policy.groups, isNewNetwork: false)
+      }
+    }
+    guard let penalty else { return }
     refuse(penalty.code, penalty.reply, penalty.reason, isPenalty: true, event, &decision)
   }
 
-  /// Rules that may refuse: is what is asked for, or what has happened before, over a limit?
-  private mutating func checkLimits(_ event: Event, _ decision: inout Decision) {
-    for index in shelves.indices {
-      guard event.step == .recipient ? shelves[index].canRefuseRecipients : shelves[index].canRefuse,
-        let key = event.subject.key(shelves[index].shape)
-      else { continue }
-      let place = shelves[index].table.find(key)
-      for metered in shelves[index].rules {
-        guard
-          metered.refusesWanted && event.wants.has(metered.signal)
-            || metered.refusesAfter && !event.happened.has(metered.signal),
-          let reason = shelves[index].over(
-            metered, key: key, place: place, adding: event.wants[metered.signal], at: now)
-        else { continue }
-        trip(metered, reason, event, &decision)
-      }
-    }
-  }
-
-  /// The message passes: what it asked for counts, and rules that only tell look at the result.
-  private mutating func countAdmitted(_ event: Event, _ decision: inout Decision) {
-    totals.admit(event, at: now)
-    for index in shelves.indices where shelves[index].counts(event.wants) {
-      guard let key = event.subject.key(shelves[index].shape) else { continue }
-      let place = shelves[index].add(event.wants, to: key, at: now)
-      for metered in shelves[index].rules where event.wants.has(metered.signal) {
-        guard let reason = shelves[index].over(metered, key: key, place: place, adding: 0, at: now) else { continue }
-        trip(metered, reason, event, &decision)
-      }
-    }
-  }
-
   /// The one place where a tripped rule has consequences.
-  private mutating func trip(
-    _ metered: Shelf.MeteredRule, _ reason: Reason, _ event: Event, _ decision: inout Decision
+  private func follow(
+    _ trip: Ledger.Trip, _ event: Event, _ book: Rulebook, _ table: KeyTable, _ decision: inout Decision
   ) {
-    let rule = metered.rule
-    let isNew = episodes.trip(rule: rule.name, key: reason.key, at: now, quiet: metered.quiet)
-    if isNew { totals.trip(rule: rule.name) }
+    let rule = trip.rule.rule
+    var reason = trip.reason
+    let isNew = episodes.withLock {
+      $0.trip(rule: rule.name, key: reason.key, at: event.at, quiet: trip.rule.quiet)
+    }
+    if isNew { totals.withLock { $0.trip(rule: rule.name) } }
     guard rule.mode == .enforce else {
       if isNew { decision.notices.append(notice(.observed, reason, event)) }
       return
     }
     if rule.then.alert, isNew { decision.notices.append(notice(.alert, reason, event)) }
-    if let block = rule.then.block {
-      let penalty = Penalty(
-        key: reason.key, reason: reason, code: rule.code, reply: rule.reply, since: now, until: now + block)
-      if box.insert(penalty, now: now) == .new { decision.notices.append(notice(.blocked, reason, event)) }
+    if isNew { decision.notices += rule.then.run.map { notice(.run($0), reason, event) } }
+    if let block = rule.then.block, let key = blocked(by: block, reason.key) {
+      let until = self.block(key, trip.rule, reason, event, book, table, &decision)
+      // What has happened and only blocks lets go when the block ends, whatever is still counted.
+      let onlyBlocks = rule.then.refusal == nil && !trip.rule.looksAtWants
+      reason = reason.with(until: onlyBlocks ? until : max(reason.until, until))
     }
-    if rule.refuses || rule.blocks, event.canRefuse, !decision.holds(atLeast: reason, rule.code) {
+    guard trip.mayAct else { return }
+    // A rule that holds and blocks keeps the message in hand, and refuses those that follow.
+    if trip.rule.refusesNow, event.canRefuse, !decision.holds(atLeast: reason, rule.code) {
       refuse(rule.code, rule.reply, reason, isPenalty: false, event, &decision)
+    } else if rule.holds, event.step == .endOfMessage, event.canRefuse, case .goOn = decision.verdict {
+      decision.verdict = .hold(reason)
+    }
+  }
+
+  private func settle(_ event: Event, _ decision: inout Decision) {
+    switch decision.verdict {
+    case .refuse(let refusal):
+      totals.withLock { $0.refuse(rule: refusal.reason.rule, at: event.at) }
+      decision.notices.append(notice(.refused, refusal.reason, event))
+    case .hold(let reason):
+      decision.notices.append(notice(.held, reason, event))
+      fallthrough
+    case .goOn, .exempt:
+      if event.step == .endOfMessage { totals.withLock { $0.admit(event) } }
     }
   }
 
@@ -183,52 +189,171 @@ public struct Engine: Sendable {
     let atConnect = event.step == .connect && code.isTemporary
     decision.verdict = .refuse(
       Refusal(
-        code: atConnect ? .closing : code, lines: reason.lines(reply, now: now), reason: reason, isPenalty: isPenalty))
+        code: atConnect ? .closing : code, lines: reason.lines(reply, now: event.at), reason: reason,
+        isPenalty: isPenalty))
   }
 
   private func notice(_ kind: Notice.Kind, _ reason: Reason, _ event: Event) -> Notice {
-    Notice(kind: kind, reason: reason, step: event.step, subject: event.subject, at: now)
+    Notice(kind: kind, reason: reason, step: event.step, subject: event.subject, at: event.at)
   }
 
-  // MARK: - Commands
+  // MARK: - Blocking
+
+  private func blocked(by block: Block, _ key: Key) -> Key? {
+    guard let kind = block.kind else { return key }
+    if let part = key.parts.first(where: { $0.kind == kind }) { return Key(part) }
+    guard kind == .network, case .ip(let address)? = key.parts.first(where: { $0.kind == .ip }) else { return nil }
+    return Key(.network(policy.networkPrefix.network(of: address)))
+  }
+
+  /// Puts the key into the box, for longer each time that it comes back.
+  /// - Returns: until when it is blocked.
+  private func block(
+    _ key: Key, _ metered: MeteredRule, _ reason: Reason, _ event: Event, _ book: Rulebook, _ table: KeyTable,
+    _ decision: inout Decision
+  ) -> Timestamp {
+    let penalty = penalty(key, metered, reason, at: event.at, book, table)
+    if penalty.insertion == .new {
+      decision.notices.append(notice(.blocked, penalty.reason, event))
+      climb(from: key, metered, event, book, table, &decision)
+    }
+    return penalty.reason.until
+  }
+
+  private func penalty(
+    _ key: Key, _ metered: MeteredRule, _ reason: Reason, at time: Timestamp, _ book: Rulebook, _ table: KeyTable
+  ) -> (insertion: PenaltyBox.Insertion, reason: Reason) {
+    let rule = metered.rule
+    let (block, offences) = (rule.then.block!, metered.offences!)
+    return table.with(key, at: time) { held, name, names in
+      // With the key's shard held, nobody else can count the same offence.
+      let before = held.find(name, in: names).map { offences.count($0.cells, at: held.now) } ?? 0
+      let span = block.spans[min(before, block.spans.count - 1)]
+      let found = box.withLock { box -> (PenaltyBox.Insertion, Reason) in
+        if let old = box.penalties[key], old.until > held.now, old.reason.rule == rule.name, block.spans.count > 1 {
+          return (.unchanged, old.reason)
+        }
+        let reason = reason.with(until: held.now + span)
+        let penalty = Penalty(
+          key: key, reason: reason, code: rule.code, reply: rule.reply, filter: rule.filter.ofSession,
+          since: held.now, until: held.now + span)
+        return (box.insert(penalty, now: held.now), reason)
+      }
+      hasPenalties.store(true, ordering: .relaxed)
+      if found.0 == .new, let record = held.record(for: name, in: names, roomFor: 1, book.layout) {
+        var cells = record.cells
+        offences.add(1, to: &cells, at: held.now)
+        record.cells = cells
+      }
+      return found
+    }
+  }
+
+  /// Blocks the larger network when many in it have been blocked: whoever rents a server can change its /64 at will.
+  private func climb(
+    from key: Key, _ metered: MeteredRule, _ event: Event, _ book: Rulebook, _ table: KeyTable,
+    _ decision: inout Decision
+  ) {
+    guard let neighbours = metered.neighbours, case .network(var network) = key.first, key.second == nil,
+      !network.address.isV4
+    else { return }
+    let prefix = book.policy.networkPrefix
+    for length in prefix.climb where length < network.prefix {
+      let outer = Network(of: network.address, prefix: length)
+      let inner = network
+      let count = table.with(Key(.network(outer)), at: event.at) { held, name, names in
+        guard let record = held.record(for: name, in: names, roomFor: 1, book.layout) else { return 0 }
+        var cells = record.cells
+        neighbours.add(ValueHash(inner), to: &cells, at: held.now)
+        record.cells = cells
+        return neighbours.distinct(cells, at: held.now)
+      }
+      guard count >= prefix.climbAfter else { return }
+      let reason = Reason(
+        rule: metered.rule.name, key: Key(.network(outer)),
+        cause: .neighbours(count: count, limit: prefix.climbAfter), until: event.at)
+      let penalty = penalty(Key(.network(outer)), metered, reason, at: event.at, book, table)
+      if penalty.insertion == .new { decision.notices.append(notice(.blocked, penalty.reason, event)) }
+      network = outer
+    }
+  }
+
+  // MARK: - Orders
 
   /// An administrator's block. A penalty that lasts longer stays as it is.
   /// - Returns: the penalty in force; nothing when the box is full.
-  public mutating func block(_ key: Key, for span: TimeSpan, note: String, at: Timestamp) -> Penalty? {
-    now = max(now, at)
+  public func block(_ key: Key, for span: TimeSpan, note: String, at now: Timestamp) -> Penalty? {
     let reason = Reason(
       rule: Reason.administrator, key: key, cause: .administrator(note: note), until: now + span)
-    let penalty = Penalty(
-      key: key, reason: reason, code: .tempfail, reply: nil, since: now, until: now + span)
-    return box.insert(penalty, now: now) == .noRoom ? nil : box.penalties[key]
+    let penalty = Penalty(key: key, reason: reason, code: .tempfail, reply: nil, since: now, until: now + span)
+    return box.withLock { box in
+      let insertion = box.insert(penalty, now: now)
+      hasPenalties.store(true, ordering: .relaxed)
+      return insertion == .noRoom ? nil : box.penalties[key]
+    }
   }
 
-  /// Lets a key go: its penalty ends and its counts start anew, so that nothing refuses it at once.
+  /// Lets a key go: its penalty ends and its counts start anew, those of pairs with it too, so that nothing refuses it at
+  /// once.
   /// - Returns: the penalty, where there was one, and whether anything was counted.
-  public mutating func release(_ key: Key, at: Timestamp) -> (penalty: Penalty?, hadCounts: Bool) {
-    now = max(now, at)
-    let hadCounts = standings(of: key).contains { $0.count > 0 }
-    for index in shelves.indices where shelves[index].shape == key.shape { shelves[index].forget(key) }
-    episodes.end(key: key)
-    let penalty = box.remove(key)
+  public func release(_ key: Key, at now: Timestamp) -> (penalty: Penalty?, hadCounts: Bool) {
+    let table = rules.withLock { $0.table }
+    let all = [key] + pairs(with: key, at: now)
+    var hadCounts = false
+    for key in all {
+      hadCounts = standings(ofExactly: key, at: now).contains { $0.count > 0 } || hadCounts
+      table.with(key, at: now) { held, name, names in held.remove(name, in: names) }
+      episodes.withLock { $0.end(key: key) }
+    }
+    let penalty = box.withLock { $0.remove(key) }
     return (penalty.flatMap { $0.until > now ? $0 : nil }, hadCounts)
+  }
+
+  /// An administrator's override, for a while. One for the same target and rule takes the place of the one before.
+  /// - Returns: false when there are too many.
+  public func allow(_ order: Override, at now: Timestamp) -> Bool {
+    rules.withLock { rules in
+      rules.orders.removeAll { !$0.holds(at: now) || $0.isAbout(order) }
+      guard rules.orders.count < bounds.orders else { return false }
+      rules.orders.append(order)
+      Self.switchTo(rules.book.policy, &rules)
+      return true
+    }
+  }
+
+  /// Ends the overrides that were given at run time for the target.
+  public func revoke(_ target: Override.Target, at now: Timestamp) -> [Override] {
+    rules.withLock { rules in
+      let revoked = rules.orders.filter { $0.target == target && $0.holds(at: now) }
+      rules.orders.removeAll { $0.target == target || !$0.holds(at: now) }
+      if !revoked.isEmpty { Self.switchTo(rules.book.policy, &rules) }
+      return revoked
+    }
+  }
+
+  /// All overrides in force, the policy's first.
+  public func overrides(at now: Timestamp) -> [Override] {
+    rules.withLock { ($0.book.policy.overrides + $0.orders).filter { $0.holds(at: now) } }
   }
 
   // MARK: - Questions
 
   /// All penalties in force, in no order: sorting is for the caller, who does not hold up mail.
-  public mutating func penalties(at: Timestamp) -> [Penalty] {
-    now = max(now, at)
-    box.removeExpired(now: now)
-    return Array(box.penalties.values)
+  public func penalties(at now: Timestamp) -> [Penalty] {
+    box.withLock {
+      $0.removeExpired(now: now)
+      return Array($0.penalties.values)
+    }
   }
 
   /// Why the key is or is not limited.
-  public mutating func explain(_ key: Key, at: Timestamp) -> Explanation {
-    now = max(now, at)
-    let penalties = box.penalties.values.filter { $0.until > now && Self.covers($0.key, key) }
+  public func explain(_ key: Key, at now: Timestamp) -> Explanation {
+    let penalties = penalties(at: now).filter { Self.covers($0.key, key) }
+    let (book, realms) = rules.withLock { ($0.book, $0.realms) }
     return Explanation(
-      key: key, exemption: exemption(of: key), penalties: penalties, standings: standings(of: key))
+      key: key, exemption: exemption(of: key, book.policy, realms),
+      overrides: book.overrides.about(key, realms: realms, at: now), penalties: penalties,
+      standings: standings(of: key, at: now))
   }
 
   /// Whether a penalty on one key can stop the other. A pair's penalty concerns each of its parts, but another pair only as
@@ -245,12 +370,18 @@ public struct Engine: Sendable {
     case (.network(let network), .network(let part)):
       network.prefix <= part.prefix && network.contains(part.address)
     case (.senderDomain(let domain), .sender(let sender)): Mailbox.domain(of: sender) == domain
+    case (.recipientDomain(let domain), .recipient(let recipient)): Mailbox.domain(of: recipient) == domain
     default: outer == inner
     }
   }
 
   /// The policy's line that exempts the key, if any.
   public func exemption(of key: Key) -> String? {
+    let (book, realms) = rules.withLock { ($0.book, $0.realms) }
+    return exemption(of: key, book.policy, realms)
+  }
+
+  private func exemption(of key: Key, _ policy: Policy, _ realms: LocalRealms) -> String? {
     for part in key.parts {
       switch part {
       case .user(let user) where policy.exempt.covers(user: user, realms: realms): return "exempt.users: \(user)"
@@ -267,42 +398,73 @@ public struct Engine: Sendable {
     return nil
   }
 
-  /// How the key stands to each limit that counts its kind.
-  public mutating func standings(of key: Key, at: Timestamp) -> [Standing] {
-    now = max(now, at)
-    return standings(of: key)
+  /// How the key, and pairs with it, stand to each limit that counts them.
+  public func standings(of key: Key, at now: Timestamp) -> [Standing] {
+    standings(ofExactly: key, at: now) + pairs(with: key, at: now).flatMap { standings(ofExactly: $0, at: now) }
   }
 
-  private mutating func standings(of key: Key) -> [Standing] {
-    guard let index = shelves.firstIndex(where: { $0.shape == key.shape }) else { return [] }
-    return shelves[index].standings(of: key, at: now)
+  private func standings(ofExactly key: Key, at now: Timestamp) -> [Standing] {
+    let (book, realms, table) = rules.withLock { ($0.book, $0.realms, $0.table) }
+    guard let shelf = book.shelf(of: key.shape) else { return [] }
+    return table.with(key, at: now) { held, name, names in
+      shelf.standings(of: key, held.find(name, in: names)?.cells, book, realms, at: held.now)
+    }
   }
 
   /// A part of all keys, each with the limit that it is nearest to. Walking in parts keeps each call short, so that
   /// nobody's mail waits for an administrator's question.
   /// - Returns: where to go on; nothing at the end.
-  public mutating func keys(from cursor: KeyCursor, atMost count: Int, at: Timestamp) -> ([Standing], KeyCursor?) {
-    now = max(now, at)
-    guard cursor.shelf < shelves.count else { return ([], nil) }
-    let end = cursor.place + count
-    let found = shelves[cursor.shelf].busiest(in: cursor.place..<end, at: now)
-    let isDone = end >= shelves[cursor.shelf].table.extent
-    let next = isDone ? KeyCursor(shelf: cursor.shelf + 1) : KeyCursor(shelf: cursor.shelf, place: end)
-    return (found, next.shelf < shelves.count ? next : nil)
+  public func keys(from cursor: KeyCursor, atMost count: Int, at time: Timestamp) -> ([Standing], KeyCursor?) {
+    let (book, realms, table) = rules.withLock { ($0.book, $0.realms, $0.table) }
+    var found: [Standing] = []
+    let next = table.walk(from: cursor, atMost: count, at: time) { record, now in
+      let key = KeyNames.key(of: record.name)
+      let standings = book.shelf(of: key.shape)?.standings(of: key, record.cells, book, realms, at: now) ?? []
+      if let nearest = standings.filter({ $0.count > 0 }).max(by: { $0.share < $1.share }) { found.append(nearest) }
+    }
+    return (found, next)
   }
 
-  public mutating func status(at: Timestamp) -> EngineStatus {
-    now = max(now, at)
-    box.removeExpired(now: now)
-    return EngineStatus(
-      totals: totals.figures(at: now),
-      rules: policy.rules.map { rule in
-        EngineStatus.RuleFigures(
-          rule: rule, trips: totals.trips[rule.name] ?? 0, refused: totals.refusals[rule.name] ?? 0)
-      },
-      penalties: box.count,
-      keys: shelves.reduce(0) { $0 + $1.table.count }, evictedKeys: shelves.reduce(0) { $0 + $1.table.evicted },
-      droppedPenalties: box.dropped, droppedEpisodes: episodes.dropped)
+  /// The pairs that the key is part of, where the policy counts such.
+  private func pairs(with key: Key, at now: Timestamp) -> [Key] {
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
+    guard key.second == nil,
+      book.shelves.contains(where: { $0.shape.second != nil && $0.shape.kinds.contains(key.first.kind) })
+    else { return [] }
+    var found: [Key] = []
+    var cursor: KeyCursor? = KeyCursor()
+    while let here = cursor {
+      cursor = table.walk(from: here, atMost: 2_000, at: now) { record, _ in
+        let shape = KeyNames.shape(of: record.name)
+        guard shape.second != nil, shape.kinds.contains(key.first.kind), found.count < Self.mostPairs else { return }
+        let pair = KeyNames.key(of: record.name)
+        if pair.parts.contains(key.first) { found.append(pair) }
+      }
+    }
+    return found
+  }
+
+  /// More than anybody reads.
+  private static let mostPairs = 1_000
+
+  public func status(at now: Timestamp) -> EngineStatus {
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
+    let figures = table.figures()
+    let (penalties, droppedPenalties) = box.withLock { box in
+      box.removeExpired(now: now)
+      return (box.count, box.dropped)
+    }
+    let droppedEpisodes = episodes.withLock { $0.dropped }
+    return totals.withLock { totals in
+      EngineStatus(
+        totals: totals.figures(at: now),
+        rules: book.policy.rules.map { rule in
+          EngineStatus.RuleFigures(
+            rule: rule, trips: totals.trips[rule.name] ?? 0, refused: totals.refusals[rule.name] ?? 0)
+        },
+        penalties: penalties, keys: figures.keys, memory: figures.bytes, memoryBound: table.bound,
+        evictedKeys: figures.evicted, droppedPenalties: droppedPenalties, droppedEpisodes: droppedEpisodes)
+    }
   }
 }
 
@@ -319,14 +481,16 @@ extension Decision {
   }
 }
 
-/// Where a walk over all keys stands.
-public struct KeyCursor: Sendable {
-  var shelf = 0
-  var place = 0
-  public init() {}
-  init(shelf: Int, place: Int = 0) {
-    self.shelf = shelf
-    self.place = place
+extension Override {
+  /// Whether it says something of the same: the same target, and the same rule or all of them.
+  fileprivate func isAbout(_ other: Override) -> Bool { target == other.target && rule == other.rule }
+
+  /// The rule that it is about; nothing for all.
+  public var rule: String? {
+    switch effect {
+    case .exempt: nil
+    case .off(let rule), .limits(let rule, _): rule
+    }
   }
 }
 
@@ -335,7 +499,10 @@ public struct Explanation: Sendable {
   public let key: Key
   /// The policy's line that exempts it.
   public let exemption: String?
+  public let overrides: [Override]
   /// In force on the key itself or on what it belongs to.
   public let penalties: [Penalty]
   public let standings: [Standing]
+
+  public var isExempt: Bool { exemption != nil || overrides.contains { $0.effect == .exempt } }
 }

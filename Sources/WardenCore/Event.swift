@@ -41,6 +41,12 @@ public struct Subject: Sendable, Equatable {
   /// In its one form, see `Mailbox`; empty for the null sender.
   public var sender: String?
   public var senderDomain: String?
+  /// As given, in lower case.
+  public var helo: String?
+  /// The recipient in question, at RCPT and for keys of a recipient.
+  public var recipient: Recipient?
+  /// The MTA's name of the service that took the connection.
+  public var daemon: String?
 
   public init() {}
 
@@ -52,6 +58,9 @@ public struct Subject: Sendable, Equatable {
     // All the world's bounces share the null sender; it is nobody.
     case .sender: sender.flatMap { $0.isEmpty ? nil : KeyPart.sender($0) }
     case .senderDomain: senderDomain.map(KeyPart.senderDomain)
+    case .helo: helo.map(KeyPart.helo)
+    case .recipient: (recipient?.address).map(KeyPart.recipient)
+    case .recipientDomain: (recipient?.domain).map(KeyPart.recipientDomain)
     case .server: .server
     }
   }
@@ -64,6 +73,31 @@ public struct Subject: Sendable, Equatable {
   }
 }
 
+/// A recipient, in its one form.
+public struct Recipient: Sendable, Hashable {
+  public let address: String
+  public let domain: String?
+
+  /// - Parameter path: as the client typed it.
+  public init(path: String) {
+    let normalized = Mailbox.normalized(path)
+    address = Bounded.text(normalized)
+    domain = Mailbox.domain(of: normalized).map(Bounded.text)
+  }
+}
+
+/// What sort of mail a message is, as far as it shows.
+public struct MailKind: OptionSet, Sendable, Hashable {
+  public let rawValue: UInt8
+  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  /// The null sender.
+  public static let bounce = MailKind(rawValue: 1)
+  /// A sender that a forwarder has rewritten (SRS).
+  public static let forward = MailKind(rawValue: 2)
+  /// A mailing list's header fields; known at the end of the message.
+  public static let list = MailKind(rawValue: 4)
+}
+
 /// One thing that happened in a session, or is asked for.
 public struct Event: Sendable {
   public var at: Timestamp
@@ -73,6 +107,9 @@ public struct Event: Sendable {
   public var happened: Tally
   /// Is asked for: at MAIL only looked at, at the end of the message counted if it may pass.
   public var wants: Tally
+  public var kind: MailKind
+  /// At the end of a message, where the policy needs their names: who would get it.
+  public var recipients: [Recipient]
   /// The MTA's own name, told once a session.
   public var host: String?
   /// Whether the MTA waits for the decision, where one can be given at all.
@@ -82,13 +119,15 @@ public struct Event: Sendable {
 
   public init(
     at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
-    host: String? = nil, isAnswered: Bool = true
+    kind: MailKind = [], recipients: [Recipient] = [], host: String? = nil, isAnswered: Bool = true
   ) {
     self.at = at
     self.step = step
     self.subject = subject
     self.happened = happened
     self.wants = wants
+    self.kind = kind
+    self.recipients = recipients
     self.host = host
     self.isAnswered = isAnswered
   }
@@ -100,6 +139,8 @@ public struct Decision: Sendable {
     case goOn
     /// The whole connection is exempt from everything: nothing more needs to be asked.
     case exempt
+    /// At the end of a message: take it, and keep it in the MTA's quarantine.
+    case hold(Reason)
     case refuse(Refusal)
   }
 
@@ -124,7 +165,7 @@ public struct Refusal: Sendable, Equatable {
 
 /// Something for the log and for alerts; made by the engine, acted on elsewhere.
 public struct Notice: Sendable, Equatable {
-  public enum Kind: String, Sendable {
+  public enum Kind: Sendable, Hashable {
     /// A rule with `alert` tripped: the first time in this episode.
     case alert
     /// A rule in observe mode tripped: the first time in this episode.
@@ -133,6 +174,21 @@ public struct Notice: Sendable, Equatable {
     case blocked
     /// Mail or a connection was refused.
     case refused
+    /// A message was taken into the MTA's quarantine.
+    case held
+    /// The administrator's command of that name is to be run.
+    case run(String)
+
+    public var name: String {
+      switch self {
+      case .alert: "alert"
+      case .observed: "observed"
+      case .blocked: "blocked"
+      case .refused: "refused"
+      case .held: "held"
+      case .run: "run"
+      }
+    }
   }
   public let kind: Kind
   public let reason: Reason

@@ -1,6 +1,6 @@
 /// What a count or a penalty can be kept for.
 public enum KeyKind: UInt8, CaseIterable, Sendable, Hashable {
-  case user, ip, network, sender, senderDomain, server
+  case user, ip, network, helo, sender, senderDomain, recipient, recipientDomain, server
 
   /// As the policy file and the command line write it.
   public var name: String {
@@ -8,8 +8,11 @@ public enum KeyKind: UInt8, CaseIterable, Sendable, Hashable {
     case .user: "user"
     case .ip: "ip"
     case .network: "network"
+    case .helo: "helo"
     case .sender: "sender"
     case .senderDomain: "sender-domain"
+    case .recipient: "recipient"
+    case .recipientDomain: "recipient-domain"
     case .server: "server"
     }
   }
@@ -33,6 +36,8 @@ public struct KeyShape: Hashable, Sendable, CustomStringConvertible {
   public var description: String { kinds.map(\.name).joined(separator: ", ") }
   /// Whether the key is known as soon as a client connects.
   public var isKnownAtConnect: Bool { kinds.allSatisfy { $0 == .ip || $0 == .network || $0 == .server } }
+  /// Whether a message can have several keys of this shape.
+  public var isPerRecipient: Bool { kinds.contains { $0 == .recipient || $0 == .recipientDomain } }
 }
 
 /// One key's value.
@@ -40,8 +45,11 @@ public enum KeyPart: Hashable, Sendable {
   case user(String)
   case ip(IPAddress)
   case network(Network)
+  case helo(String)
   case sender(String)
   case senderDomain(String)
+  case recipient(String)
+  case recipientDomain(String)
   case server
 
   public var kind: KeyKind {
@@ -49,8 +57,11 @@ public enum KeyPart: Hashable, Sendable {
     case .user: .user
     case .ip: .ip
     case .network: .network
+    case .helo: .helo
     case .sender: .sender
     case .senderDomain: .senderDomain
+    case .recipient: .recipient
+    case .recipientDomain: .recipientDomain
     case .server: .server
     }
   }
@@ -58,7 +69,9 @@ public enum KeyPart: Hashable, Sendable {
   /// The value without its kind; empty for the server.
   public var value: String {
     switch self {
-    case .user(let text), .sender(let text), .senderDomain(let text): text
+    case .user(let text), .helo(let text), .sender(let text), .senderDomain(let text), .recipient(let text),
+      .recipientDomain(let text):
+      text
     case .ip(let address): address.description
     case .network(let network): network.description
     case .server: ""
@@ -141,12 +154,14 @@ extension Key: CustomStringConvertible {
     guard !value.isEmpty else { throw .value(kind: kind, text: value) }
     switch kind {
     case .user: return .user(Bounded.text(realms.user(login: value)))
-    case .sender:
-      let sender = Mailbox.normalized(value)
+    case .helo: return .helo(Bounded.text(value.lowercased()))
+    case .sender, .recipient:
+      let address = Mailbox.normalized(value)
       // The null sender is nobody's.
-      guard !sender.isEmpty else { throw .value(kind: kind, text: value) }
-      return .sender(Bounded.text(sender))
+      guard !address.isEmpty else { throw .value(kind: kind, text: value) }
+      return kind == .sender ? .sender(Bounded.text(address)) : .recipient(Bounded.text(address))
     case .senderDomain: return .senderDomain(Bounded.text(value.lowercased()))
+    case .recipientDomain: return .recipientDomain(Bounded.text(value.lowercased()))
     case .ip:
       guard let address = IPAddress(value) else { throw .value(kind: kind, text: value) }
       return .ip(address)

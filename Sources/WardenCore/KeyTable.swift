@@ -1,121 +1,147 @@
-/// Per-key counters in a bounded table.
+/// Every key's record, of whatever shape, in shards that are locked one by one.
 ///
-/// A hand goes round the places: each new key moves it on by two and drops what has been idle longer than the longest
-/// window, so expiry is spread over the inserts and needs no pause. A full table evicts, among the next few under the hand,
-/// the key that is farthest from any limit; an attacker who sprays keys mostly evicts their own. Swift seeds its
-/// hashing anew in each process, so collisions cannot be chosen.
-struct KeyTable: Sendable {
-  /// What a key's counters are measured by; the same for all keys of the table.
-  struct Layout: Sendable {
-    /// For each counter the smallest limit that is set to it.
-    var smallestLimits: [Int] = []
-    /// How long an idle key still counts.
-    var keep = TimeSpan.seconds(0)
-  }
+/// Not a Swift dictionary: see docs/decisions/0006.
+package final class KeyTable: @unchecked Sendable {
+  /// What the smallest sensible shard takes; a smaller table has fewer shards.
+  private static let leastPerShard = 256 * 1024
+  private static let mostShards = 64
 
-  let capacity: Int
-  private(set) var layout = Layout()
-  private var places: [Key: Int] = [:]
-  // Side by side, a place in each: keys and times one, counters as many as the layout has.
-  private var keys: [Key?] = []
-  private var touched: [Timestamp] = []
-  private var counters: [WindowCounter] = []
-  private var free: [Int] = []
-  private var hand = 0
-  /// Keys dropped while they still counted.
-  private(set) var evicted = 0
+  /// In bytes, for everything.
+  let bound: Int
+  let shardCount: Int
+  private let shards: UnsafeMutablePointer<Shard>
+  private let locks: UnsafeMutablePointer<Mutex>
 
-  private static let sweptPerInsert = 2
-  private static let comparedPerEviction = 32
-
-  init(capacity: Int) { self.capacity = capacity }
-
-  var count: Int { places.count }
-  /// Places in use and free.
-  var extent: Int { keys.count }
-
-  func find(_ key: Key) -> Int? { places[key] }
-  func key(at place: Int) -> Key? { keys[place] }
-
-  /// A key's counter.
-  subscript(place: Int, counter: Int) -> WindowCounter {
-    get { counters[place * layout.smallestLimits.count + counter] }
-    _modify { yield &counters[place * layout.smallestLimits.count + counter] }
-  }
-
-  /// The key's place, made if need be.
-  mutating func place(for key: Key, now: Timestamp) -> Int {
-    if let place = places[key] {
-      touched[place] = now
-      return place
+  package init(bound: Int) {
+    self.bound = bound
+    var count = Self.mostShards
+    while count > 1, bound / count < Self.leastPerShard { count /= 2 }
+    shardCount = count
+    shards = .allocate(capacity: count)
+    locks = .allocate(capacity: count)
+    for shard in 0..<count {
+      (shards + shard).initialize(to: Shard(bound: bound / count))
+      (locks + shard).initialize(to: Mutex())
     }
-    for _ in 0..<min(Self.sweptPerInsert, keys.count) {
-      if isIdle(hand, now) { clear(hand) }
-      hand = (hand + 1) % keys.count
+  }
+
+  deinit {
+    for shard in 0..<shardCount {
+      shards[shard].deallocate()
+      locks[shard].destroy()
     }
-    if places.count >= capacity { evict(now) }
-    let place = free.popLast() ?? append()
-    keys[place] = key
-    touched[place] = now
-    places[key] = place
-    return place
+    shards.deinitialize(count: shardCount)
+    shards.deallocate()
+    locks.deallocate()
   }
 
-  mutating func remove(_ key: Key) {
-    if let place = places[key] { clear(place) }
-  }
+  /// A key's shard: by the upper half of its hash, since the shard's index uses the lower.
+  func shard(of hash: UInt64) -> Int { Int(truncatingIfNeeded: hash >> 32) & (shardCount - 1) }
 
-  /// Takes another layout.
-  /// - Parameter sources: for each counter of the new layout the old one that it continues, if any.
-  mutating func relayout(_ new: Layout, sources: [Int?]) {
-    let width = layout.smallestLimits.count
-    if sources != Array(0..<width) {
-      counters = keys.indices.flatMap { place in
-        sources.map { source in source.map { counters[place * width + $0] } ?? WindowCounter() }
+  /// Some shards, held together, always in the same order.
+  package struct Held {
+    fileprivate let shards: UnsafeMutablePointer<Shard>
+    fileprivate let table: KeyTable
+    /// Never before any time that one of the shards has seen.
+    package let now: Timestamp
+
+    func find(_ name: KeyNames.Name, in names: borrowing KeyNames) -> Shard.Record? {
+      names.bytes.withUnsafeBytes {
+        shards[table.shard(of: name.hash)].find(
+          UnsafeRawBufferPointer(rebasing: $0[name.range]), UInt32(truncatingIfNeeded: name.hash))
       }
     }
-    layout = new
-  }
 
-  private mutating func append() -> Int {
-    keys.append(nil)
-    touched.append(Timestamp(microseconds: 0))
-    for _ in layout.smallestLimits { counters.append(WindowCounter()) }
-    return keys.count - 1
-  }
-
-  private func isIdle(_ place: Int, _ now: Timestamp) -> Bool {
-    keys[place] != nil && touched[place] + layout.keep <= now
-  }
-
-  private mutating func clear(_ place: Int) {
-    guard let key = keys[place] else { return }
-    places[key] = nil
-    keys[place] = nil
-    for counter in layout.smallestLimits.indices { self[place, counter] = WindowCounter() }
-    free.append(place)
-  }
-
-  private mutating func evict(_ now: Timestamp) {
-    var victim: (place: Int, weight: Double)?
-    for _ in 0..<Self.comparedPerEviction {
-      defer { hand = (hand + 1) % keys.count }
-      guard keys[hand] != nil else { continue }
-      if isIdle(hand, now) { return clear(hand) }
-      let weight = weight(hand)
-      if victim == nil || weight < victim!.weight { victim = (hand, weight) }
+    package func record(
+      for name: KeyNames.Name, in names: borrowing KeyNames, roomFor more: Int, _ layout: borrowing Shard.Layout
+    ) -> Shard.Record? {
+      names.bytes.withUnsafeBytes {
+        shards[table.shard(of: name.hash)].record(
+          for: UnsafeRawBufferPointer(rebasing: $0[name.range]), UInt32(truncatingIfNeeded: name.hash),
+          roomFor: more, layout)
+      }
     }
-    guard let victim else { return }
-    clear(victim.place)
-    evicted += 1
+
+    func remove(_ name: KeyNames.Name, in names: borrowing KeyNames) {
+      names.bytes.withUnsafeBytes {
+        shards[table.shard(of: name.hash)].remove(
+          UnsafeRawBufferPointer(rebasing: $0[name.range]), UInt32(truncatingIfNeeded: name.hash))
+      }
+    }
   }
 
-  /// The largest share of a limit that the key has used.
-  private func weight(_ place: Int) -> Double {
-    var weight = 0.0
-    for (counter, limit) in layout.smallestLimits.enumerated() {
-      weight = max(weight, Double(self[place, counter].total) / Double(limit))
+  /// - Parameter which: bit n: shard n.
+  func withShards<Result>(_ which: UInt64, at time: Timestamp, _ body: (Held) -> Result) -> Result {
+    var now = time
+    forEach(which) {
+      locks[$0].lock()
+      now = max(now, shards[$0].now)
     }
-    return weight
+    forEach(which) { shards[$0].advance(to: now) }
+    defer { forEach(which) { locks[$0].unlock() } }
+    return body(Held(shards: shards, table: self, now: now))
+  }
+
+  package func with<Result>(_ key: Key, at time: Timestamp, _ body: (Held, KeyNames.Name, KeyNames) -> Result) -> Result
+  {
+    var names = KeyNames()
+    let name = names.append(key)
+    return withShards(1 << UInt64(shard(of: name.hash)), at: time) { body($0, name, names) }
+  }
+
+  private func forEach(_ which: UInt64, _ body: (Int) -> Void) {
+    var rest = which
+    while rest != 0 {
+      body(rest.trailingZeroBitCount)
+      rest &= rest - 1
+    }
+  }
+
+  // MARK: - Walks
+
+  /// Part of all records, so that no walk holds up anybody's mail.
+  /// - Returns: where to go on; nothing at the end.
+  func walk(
+    from cursor: KeyCursor, atMost count: Int, at time: Timestamp, _ body: (Shard.Record, Timestamp) -> Void
+  ) -> KeyCursor? {
+    guard cursor.shard < shardCount else { return nil }
+    return withShards(1 << UInt64(cursor.shard), at: time) { held in
+      let shard = shards + cursor.shard
+      let end = min(shard.pointee.extent, cursor.place + count)
+      for place in cursor.place..<max(cursor.place, end) {
+        if let record = shard.pointee.record(atPlace: place) { body(record, held.now) }
+      }
+      if end < shard.pointee.extent { return KeyCursor(shard: cursor.shard, place: end) }
+      return cursor.shard + 1 < shardCount ? KeyCursor(shard: cursor.shard + 1, place: 0) : nil
+    }
+  }
+
+  package struct Figures {
+    package var keys = 0
+    package var bytes = 0
+    package var evicted = 0
+  }
+
+  package func figures() -> Figures {
+    var figures = Figures()
+    for shard in 0..<shardCount {
+      locks[shard].lock()
+      figures.keys += shards[shard].count
+      figures.bytes += shards[shard].bytes
+      figures.evicted += shards[shard].evicted
+      locks[shard].unlock()
+    }
+    return figures
+  }
+}
+
+/// Where a walk over all keys stands.
+public struct KeyCursor: Sendable {
+  var shard = 0
+  var place = 0
+  public init() {}
+  init(shard: Int, place: Int) {
+    self.shard = shard
+    self.place = place
   }
 }

@@ -62,6 +62,12 @@ public enum Mailbox {
     return domain.isEmpty ? nil : String(domain)
   }
 
+  /// Whether a forwarder has rewritten the sender (SRS: `SRS0=hash=time=domain=local@forwarder`).
+  static func isForwarded(_ sender: String) -> Bool {
+    guard sender.hasPrefix("srs0") || sender.hasPrefix("srs1") else { return false }
+    return sender.dropFirst(4).first.map { "=+-".contains($0) } ?? false
+  }
+
   /// Whether mail of this sender is the user's own. A user with a realm is a whole address; one without owns its
   /// local part, in any domain since nobody tells which are the server's, with any `+extension`. The null sender is nobody
   /// else's.
@@ -70,6 +76,6 @@ public enum Mailbox {
     let at = sender.utf8.lastIndex(of: UInt8(ascii: "@")) ?? sender.endIndex
     let whole = sender[..<at]
     let local = whole.prefix { $0 != "+" }
-    return user.contains("@") ? local + sender[at...] == user : local == user || whole == user
+    return user.utf8.contains(UInt8(ascii: "@")) ? local + sender[at...] == user : local == user || whole == user
   }
 }

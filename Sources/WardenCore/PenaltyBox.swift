@@ -4,10 +4,28 @@ public struct Penalty: Sendable, Equatable {
   public let reason: Reason
   public let code: ReplyCode
   public let reply: ReplyTemplate?
+  /// Whom it concerns.
+  public let filter: Filter
   public private(set) var since: Timestamp
   public let until: Timestamp
   /// How often it has been refused since.
   public internal(set) var attempts = 0
+
+  init(
+    key: Key, reason: Reason, code: ReplyCode, reply: ReplyTemplate?, filter: Filter = Filter(), since: Timestamp,
+    until: Timestamp
+  ) {
+    self.key = key
+    self.reason = reason
+    self.code = code
+    self.reply = reply
+    self.filter = filter
+    self.since = since
+    self.until = until
+  }
+
+  /// Whether it can be told before anybody could log in.
+  var stopsAtConnect: Bool { key.shape.isKnownAtConnect && !filter.isAboutLogin }
 
   /// This penalty as the sequel of one that is still in force.
   func continuing(_ old: Penalty) -> Penalty {
@@ -39,8 +57,9 @@ struct PenaltyBox {
   init(capacity: Int) { self.capacity = capacity }
 
   var count: Int { penalties.count }
-  /// Whether any penalty could stop a client as it connects.
-  var stopsAtConnect: Bool { shapes.contains { $0.key.isKnownAtConnect } }
+  /// How many could stop a client as it connects.
+  private var connectStops = 0
+  var stopsAtConnect: Bool { connectStops > 0 }
 
   enum Insertion {
     case new
@@ -54,6 +73,7 @@ struct PenaltyBox {
   mutating func insert(_ penalty: Penalty, now: Timestamp) -> Insertion {
     if let old = penalties[penalty.key], old.until > now {
       if old.until >= penalty.until { return .unchanged }
+      connectStops += (penalty.stopsAtConnect ? 1 : 0) - (old.stopsAtConnect ? 1 : 0)
       penalties[penalty.key] = penalty.continuing(old)
       return .prolonged
     }
@@ -66,7 +86,7 @@ struct PenaltyBox {
     }
     penalties[penalty.key] = penalty
     sweepAt = min(sweepAt, penalty.until)
-    note(penalty.key, 1)
+    note(penalty, 1)
     return .new
   }
 
@@ -81,7 +101,7 @@ struct PenaltyBox {
   @discardableResult
   mutating func remove(_ key: Key) -> Penalty? {
     guard let penalty = penalties.removeValue(forKey: key) else { return nil }
-    note(key, -1)
+    note(penalty, -1)
     return penalty
   }
 
@@ -92,10 +112,10 @@ struct PenaltyBox {
   }
 
   /// The penalty in force on the subject that lasts longest; counts the attempt.
-  mutating func attempt(by subject: Subject, now: Timestamp) -> Penalty? {
-    guard !penalties.isEmpty, let longest = inForce(on: subject, now: now).max(by: { $0.until < $1.until }) else {
-      return nil
-    }
+  mutating func attempt(by subject: Subject, now: Timestamp, where concerns: (Penalty) -> Bool) -> Penalty? {
+    guard !penalties.isEmpty,
+      let longest = inForce(on: subject, now: now).filter(concerns).max(by: { $0.until < $1.until })
+    else { return nil }
     penalties[longest.key]!.attempts += 1
     return longest
   }
@@ -117,7 +137,9 @@ struct PenaltyBox {
     return found.filter { $0.until > now }
   }
 
-  private mutating func note(_ key: Key, _ change: Int) {
+  private mutating func note(_ penalty: Penalty, _ change: Int) {
+    let key = penalty.key
+    if penalty.stopsAtConnect { connectStops += change }
     shapes[key.shape, default: 0] += change
     if shapes[key.shape] == 0 { shapes[key.shape] = nil }
     for case .network(let network) in key.parts {

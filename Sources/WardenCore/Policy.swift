@@ -6,25 +6,43 @@ public struct Policy: Sendable, Equatable {
   public var networkPrefix: NetworkPrefix
   /// Realms that a login may carry without being another user; nothing lets them be learned from the MTAs' names.
   public var realms: [String]?
+  /// Users and, as `@example.org`, realms; in lower case.
+  public var groups: [String: Set<String>]
+  public var overrides: [Override]
+  /// What the counters of all keys may take, in bytes.
+  public var memory: Int
+
+  public static let defaultMemory = 256_000_000
 
   public init(
     rules: [Rule] = [], exempt: Exemptions = Exemptions(), networkPrefix: NetworkPrefix = NetworkPrefix(),
-    realms: [String]? = nil
+    realms: [String]? = nil, groups: [String: Set<String>] = [:], overrides: [Override] = [],
+    memory: Int = Policy.defaultMemory
   ) {
     self.rules = rules
     self.exempt = exempt
     self.networkPrefix = networkPrefix
     self.realms = realms
+    self.groups = groups
+    self.overrides = overrides
+    self.memory = memory
   }
 }
 
 public struct NetworkPrefix: Sendable, Equatable {
   public var v4: Int
   public var v6: Int
+  /// Shorter IPv6 prefixes, longest first, that are blocked too when `climbAfter` blocks lie within one: whoever rents a
+  /// server gets a /56 or /48 and can change its /64 at will.
+  public var climb: [Int]
+  public var climbAfter: Int
+
   /// /24, and the /64 that one household or server gets.
-  public init(v4: Int = 24, v6: Int = 64) {
+  public init(v4: Int = 24, v6: Int = 64, climb: [Int] = [56, 48], climbAfter: Int = 4) {
     self.v4 = v4
     self.v6 = v6
+    self.climb = climb
+    self.climbAfter = climbAfter
   }
 
   public func network(of address: IPAddress) -> Network {
@@ -52,6 +70,7 @@ public struct Exemptions: Sendable, Equatable {
   }
 }
 
+/// A condition on counts, and what follows from it.
 public struct Rule: Sendable, Equatable {
   public enum Mode: String, Sendable, CaseIterable {
     /// Says what it would have done.
@@ -61,52 +80,148 @@ public struct Rule: Sendable, Equatable {
 
   public var name: String
   public var description: String
-  public var count: Signal
   public var per: KeyShape
-  /// Every one holds.
-  public var limits: [Limit]
+  /// All of them have to be over a limit of theirs; mostly there is one.
+  public var parts: [Part]
+  public var filter: Filter
+  /// Bounces and forwards are not a user's own mail: they count against a user only where the rule says so.
+  public var includesBounces: Bool
+  public var includesForwards: Bool
+  /// Whether what is refused counts as if it had passed, so that whoever goes on trying stays over the limit.
+  public var countsRefused: Bool
   public var then: Consequences
   public var reply: ReplyTemplate?
   public var mode: Mode
 
   public init(
-    name: String, description: String = "", count: Signal, per: KeyShape, limits: [Limit], then: Consequences,
+    name: String, description: String = "", per: KeyShape, parts: [Part], filter: Filter = Filter(),
+    includesBounces: Bool = false, includesForwards: Bool = false, countsRefused: Bool = false, then: Consequences,
     reply: ReplyTemplate? = nil, mode: Mode = .enforce
   ) {
     self.name = name
     self.description = description
-    self.count = count
     self.per = per
-    self.limits = limits
+    self.parts = parts
+    self.filter = filter
+    self.includesBounces = includesBounces
+    self.includesForwards = includesForwards
+    self.countsRefused = countsRefused
     self.then = then
     self.reply = reply
     self.mode = mode
   }
 
+  /// A rule of one part that counts a signal.
+  public init(
+    name: String, description: String = "", count: Signal, per: KeyShape, limits: [Limit], then: Consequences,
+    reply: ReplyTemplate? = nil, mode: Mode = .enforce
+  ) {
+    self.init(
+      name: name, description: description, per: per, parts: [Part(.measure(.signal(count)), limits)], then: then,
+      reply: reply, mode: mode)
+  }
+
+  /// What a part of the rule really looks at: the filter, and for mail that a user sends what is not the user's own.
+  public func filter(of measure: Measure) -> Filter {
+    guard per.kinds.contains(.user), measure.counting == .admitted else { return filter }
+    var filter = filter
+    for (match, isIncluded) in [(Match.bounces, includesBounces), (.forwards, includesForwards)]
+    where !isIncluded && !filter.matches.contains(match) {
+      filter.except.append(match)
+    }
+    return filter
+  }
+
   /// Whether this rule can stand in the way of mail at once, without a penalty.
   var refuses: Bool { mode == .enforce && then.refusal != nil }
   var blocks: Bool { mode == .enforce && then.block != nil }
+  var holds: Bool { mode == .enforce && then.hold }
 
   /// The code of its refusals: the reply's own, else by what `then` says. A block alone tempfails: a wrong one must not
   /// cost anybody a message.
   var code: ReplyCode { reply?.code ?? (then.refusal == .reject ? .reject : .tempfail) }
+
+  /// The shape of the key that it blocks.
+  public var blockedShape: KeyShape { then.block?.kind.map { KeyShape($0) } ?? per }
 }
 
-/// At most `count` in every window of length `window`.
+/// One of the things that a rule demands.
+public struct Part: Sendable, Hashable {
+  public var quantity: Quantity
+  /// Being over any of them is enough.
+  public var limits: [Limit]
+
+  public init(_ quantity: Quantity, _ limits: [Limit]) {
+    self.quantity = quantity
+    self.limits = limits
+  }
+}
+
+/// At most so much in every window of length `window`.
 public struct Limit: Sendable, Hashable, CustomStringConvertible {
-  public let count: Int
+  public enum Bound: Sendable, Hashable {
+    case count(Int)
+    case usual(Usual)
+    case share(Share)
+  }
+
+  /// So many times what is usual for the key.
+  public struct Usual: Sendable, Hashable {
+    /// In tenths: `2.5x` is 25.
+    public let tenths: Int
+    /// What is allowed in any case, however little is usual.
+    public let atLeast: Int
+    /// What is allowed to a key that has not been known for a week.
+    public let atFirst: Int
+
+    /// `5`, `2.5`.
+    public var times: String { tenths % 10 == 0 ? "\(tenths / 10)" : "\(tenths / 10).\(tenths % 10)" }
+
+    public init(tenths: Int, atLeast: Int, atFirst: Int? = nil) {
+      self.tenths = tenths
+      self.atLeast = atLeast
+      self.atFirst = atFirst ?? atLeast
+    }
+  }
+
+  /// A percentage, looked at once either of the two signals has been counted so often.
+  public struct Share: Sendable, Hashable {
+    public let percent: Int
+    public let atLeast: Int
+
+    public init(percent: Int, atLeast: Int) {
+      self.percent = percent
+      self.atLeast = atLeast
+    }
+  }
+
+  public let bound: Bound
   public let window: TimeSpan
 
-  /// Far beyond any mail server, far below where sums saturate.
-  public static let largestCount = 1_000_000_000_000_000
+  /// 100 TB; far beyond any mail server, below where counters saturate.
+  public static let largestCount = 100_000_000_000_000
+  /// Different values are kept one by one, which is what makes their count exact.
+  public static let largestDistinct = 5_000
   public static let longestWindow = TimeSpan.days(31)
+  /// Usual is learned per hour, day and week.
+  public static let usualWindows: [TimeSpan] = [.hours(1), .days(1), .days(7)]
 
-  public init(count: Int, window: TimeSpan) {
-    self.count = count
+  public init(_ bound: Bound, window: TimeSpan) {
+    self.bound = bound
     self.window = window
   }
 
-  public var description: String { "\(count) per \(window)" }
+  public init(count: Int, window: TimeSpan) { self.init(.count(count), window: window) }
+
+  public var description: String {
+    switch bound {
+    case .count(let count): return "\(count) per \(window)"
+    case .usual(let usual):
+      let first = usual.atFirst == usual.atLeast ? "" : ", at first \(usual.atFirst)"
+      return "\(usual.times)x usual, at least \(usual.atLeast)\(first) per \(window)"
+    case .share(let share): return "\(share.percent)% per \(window), at least \(share.atLeast)"
+    }
+  }
 }
 
 /// What a tripped rule does.
@@ -116,13 +231,75 @@ public struct Consequences: Sendable, Equatable {
   public var alert: Bool
   /// Refuse what goes over the limit.
   public var refusal: Refusal?
-  /// Refuse everything of the key for this long.
-  public var block: TimeSpan?
+  /// Take the message, but keep it in the MTA's quarantine.
+  public var hold: Bool
+  /// Refuse everything of the key for a while.
+  public var block: Block?
+  /// Names of the administrator's commands, each run once an episode.
+  public var run: [String]
 
-  public init(alert: Bool = false, refusal: Refusal? = nil, block: TimeSpan? = nil) {
+  public init(
+    alert: Bool = false, refusal: Refusal? = nil, hold: Bool = false, block: Block? = nil, run: [String] = []
+  ) {
     self.alert = alert
     self.refusal = refusal
+    self.hold = hold
     self.block = block
+    self.run = run
+  }
+}
+
+/// How long a key is blocked, longer each time that it comes back.
+public struct Block: Sendable, Equatable {
+  /// At least one: for the first offence, the second, …; the last for all that follow.
+  public var spans: [TimeSpan]
+  /// The part of the key, or its network, that is blocked; nothing blocks the key that was counted.
+  public var kind: KeyKind?
+  /// After how long an offence is forgotten.
+  public var forget: TimeSpan
+
+  public static let defaultForget = TimeSpan.days(30)
+
+  public init(_ spans: [TimeSpan], kind: KeyKind? = nil, forget: TimeSpan = Block.defaultForget) {
+    self.spans = spans
+    self.kind = kind
+    self.forget = forget
+  }
+}
+
+/// What holds for some instead of the rules' own limits.
+public struct Override: Sendable, Equatable {
+  public enum Target: Sendable, Hashable {
+    case user(String)
+    /// Users with that realm, and senders, recipients and pairs of that domain.
+    case domain(String)
+    case network(Network)
+    case group(String)
+    /// One key as a whole, from the command line.
+    case key(Key)
+  }
+
+  public enum Effect: Sendable, Equatable {
+    /// No rule and no penalty concerns it, and nothing of it is counted.
+    case exempt
+    /// The rule does not concern it.
+    case off(rule: String)
+    /// The rule's limits are these instead; for a rule of several parts, the first part's.
+    case limits(rule: String, [Limit])
+  }
+
+  public var target: Target
+  public var effect: Effect
+  /// The first moment at which it no longer holds; nothing for ever.
+  public var until: Timestamp?
+  /// Where it was written: `mailwarden.yaml:12`, or who ordered it.
+  public var origin: String
+
+  public init(_ target: Target, _ effect: Effect, until: Timestamp? = nil, origin: String) {
+    self.target = target
+    self.effect = effect
+    self.until = until
+    self.origin = origin
   }
 }
 

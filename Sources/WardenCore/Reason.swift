@@ -2,10 +2,41 @@
 /// `explain` print.
 public struct Reason: Sendable, Hashable {
   public enum Cause: Sendable, Hashable {
-    /// `count` includes what was asked for and refused.
-    case over(signal: Signal, count: Int, limit: Int, window: TimeSpan)
+    /// What was found of each part of the rule; at least one.
+    case over([Finding])
+    /// So many blocks of the rule lie within this network.
+    case neighbours(count: Int, limit: Int)
     /// An administrator's block, with the words given.
     case administrator(note: String)
+  }
+
+  /// How a key stands to the limit that one part of a rule set.
+  public struct Finding: Sendable, Hashable {
+    public let quantity: Quantity
+    /// With what was asked for and refused; of a share the percentage.
+    public let count: Int
+    /// Whether there may be more: different values are kept only up to the limit.
+    public let isLeast: Bool
+    /// In force for this key, be it fixed, usual or a percentage.
+    public let limit: Int
+    public let bound: Limit
+    /// Of a share: its two counts.
+    public let share: Share?
+
+    public struct Share: Sendable, Hashable {
+      public let part: Int
+      public let whole: Int
+    }
+
+    /// `26 messages in 2h (limit 25)`.
+    public var phrase: String {
+      let how = if case .usual(let usual) = bound.bound, limit > usual.atLeast { ", \(usual.times)x usual" } else { "" }
+      if let share, case .share(let part, let whole) = quantity {
+        return
+          "\(share.part) \(part.phrase) to \(share.whole) \(whole.phrase) in \(bound.window) (\(count)%, limit \(limit)%)"
+      }
+      return "\(count)\(isLeast ? " or more" : "") \(quantity.phrase) in \(bound.window) (limit \(limit)\(how))"
+    }
   }
 
   /// The name in the `rule` field of an administrator's penalty; no rule can have it.
@@ -25,11 +56,15 @@ public struct Reason: Sendable, Hashable {
     self.until = until
   }
 
+  func with(until: Timestamp) -> Reason { Reason(rule: rule, key: key, cause: cause, until: until) }
+
   /// `user alice: 26 messages in 2h (limit 25)`.
   public var sentence: String {
     switch cause {
-    case .over(let signal, let count, let limit, let window):
-      "\(key.phrase): \(count) \(signal.phrase) in \(window) (limit \(limit))"
+    case .over(let findings):
+      "\(key.phrase): \(findings.map(\.phrase).joined(separator: ", "))"
+    case .neighbours(let count, let limit):
+      "\(key.phrase): \(count) networks in it are blocked (limit \(limit))"
     case .administrator(let note):
       "\(key.phrase): blocked by the administrator\(note.isEmpty ? "" : " (\(note))")"
     }
@@ -64,12 +99,13 @@ public struct Reason: Sendable, Hashable {
     case .until: return until.rfc3339
     case .part(let kind): return key.parts.first { $0.kind == kind }?.value ?? ""
     case .signal, .count, .limit, .window:
-      guard case .over(let signal, let count, let limit, let window) = cause else { return "" }
+      // Of several parts the first stands in a reply's words.
+      guard case .over(let findings) = cause, let first = findings.first else { return "" }
       switch field {
-      case .signal: return signal.phrase
-      case .count: return String(count)
-      case .limit: return String(limit)
-      default: return window.description
+      case .signal: return first.quantity.phrase
+      case .count: return String(first.count)
+      case .limit: return String(first.limit)
+      default: return first.bound.window.description
       }
     }
   }

@@ -31,6 +31,8 @@ public struct SMTPSession: Sendable {
 
   /// No MTA lets a transaction come near; keeps sums of what it claims from overflowing.
   private static let mostRefusals = 1_000_000
+  /// Far above any MTA's own limit of recipients; what comes after is counted, but not by name.
+  private static let mostNames = 10_000
 
   private enum Watch { case notConnected, watching, notWatched }
 
@@ -38,6 +40,10 @@ public struct SMTPSession: Sendable {
     var recipients = 0
     var bytes = 0
     var isMismatch: Bool
+    var kind: MailKind
+    var isSpam = false
+    /// Of accepted recipients, where the policy needs them.
+    var names: [Recipient] = []
     var hasData = false
     /// Refused recipients that were shown, and Sendmail's own count of all of them.
     var shownRefusals = 0
@@ -60,10 +66,14 @@ public struct SMTPSession: Sendable {
   ///   - address: nothing where the MTA knows none.
   ///   - port: 0 for mail that the MTA takes from its own machine's programs.
   ///   - host: the MTA's own name.
-  public mutating func connect(at: Timestamp, address: IPAddress?, port: Int, host: String?) -> Event {
+  ///   - daemon: the MTA's name of the service that took the connection.
+  public mutating func connect(
+    at: Timestamp, address: IPAddress?, port: Int, host: String?, daemon: String? = nil
+  ) -> Event {
     self = SMTPSession(setup)
     watch = .watching
     subject.address = address
+    subject.daemon = daemon
     // A proxy (XCLIENT) may not know the port of a client from elsewhere.
     if let address, port != 0 || !address.isLoopback {
       subject.ip = address
@@ -75,6 +85,9 @@ public struct SMTPSession: Sendable {
       isAnswered: answers(at: .connect))
   }
 
+  /// HELO or EHLO; again after STARTTLS.
+  public mutating func helo(_ name: String) { subject.helo = name.isEmpty ? nil : Bounded.text(name.lowercased()) }
+
   /// - Parameters:
   ///   - sender: the path as typed.
   ///   - login: the authenticated name as the MTA gives it; nothing without AUTH.
@@ -85,32 +98,43 @@ public struct SMTPSession: Sendable {
     let sender = Mailbox.normalized(sender)
     subject.sender = Bounded.text(sender)
     subject.senderDomain = Mailbox.domain(of: sender).map(Bounded.text)
+    subject.recipient = nil
+    let kind: MailKind = sender.isEmpty ? .bounce : Mailbox.isForwarded(sender) ? .forward : []
     var happened = Tally()
     if let login, !login.isEmpty {
       let user = setup.realms.user(login: login)
       subject.user = Bounded.text(user)
-      transaction = Transaction(isMismatch: !Mailbox.belongs(sender: sender, to: user))
+      transaction = Transaction(isMismatch: !Mailbox.belongs(sender: sender, to: user), kind: kind)
       if !hasLoggedIn { happened[.logins] = 1 }
       hasLoggedIn = true
     } else {
       subject.user = nil
-      transaction = Transaction(isMismatch: false)
+      transaction = Transaction(isMismatch: false, kind: kind)
     }
     return Event(
-      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(recipients: 1))
+      at: at, step: .mail, subject: subject, happened: happened, wants: wanted(recipients: 1),
+      kind: transaction!.kind)
   }
 
-  /// - Parameter refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
+  /// - Parameters:
+  ///   - path: as typed; looked at only where the policy needs it.
+  ///   - refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
   /// - Returns: nothing where nothing has to be counted or decided yet.
-  public mutating func recipient(at: Timestamp, _ fate: RecipientFate, refusals: Int?) throws -> Event? {
+  public mutating func recipient(
+    at: Timestamp, _ fate: RecipientFate, path: @autoclosure () -> String, refusals: Int?
+  ) throws -> Event? {
     guard transaction != nil else { throw OutOfOrder(description: "RCPT came without MAIL") }
+    if setup.needs.contains(.recipientNames) { subject.recipient = Recipient(path: path()) }
     switch fate {
     case .accepted:
       transaction!.recipients += 1
+      if let name = subject.recipient, transaction!.names.count < Self.mostNames { transaction!.names.append(name) }
       var happened = Tally()
       note(refusals: refusals, in: &happened)
       guard setup.needs.contains(.recipientReply) || !happened.isEmpty else { return nil }
-      return Event(at: at, step: .recipient, subject: subject, happened: happened)
+      return Event(
+        at: at, step: .recipient, subject: subject, happened: happened, wants: wanted(recipients: 1),
+        kind: transaction!.kind)
     case .refused(let enhancedCode, let text):
       transaction!.shownRefusals += 1
       var happened = Tally()
@@ -121,11 +145,26 @@ public struct SMTPSession: Sendable {
       }
       note(refusals: refusals, in: &happened)
       guard !happened.isEmpty else { return nil }
-      return Event(at: at, step: .refusedRecipient, subject: subject, happened: happened)
+      return Event(
+        at: at, step: .refusedRecipient, subject: subject, happened: happened, kind: transaction!.kind)
     }
   }
 
   public mutating func data() { transaction?.hasData = true }
+
+  /// A field of the message's header; looked at for the marks of lists and of filters before us.
+  public mutating func header(_ name: String, _ value: String) {
+    let value = value.drop { $0 == " " || $0 == "\t" }.lowercased()
+    switch name.lowercased() {
+    case "list-id", "list-post": transaction?.kind.insert(.list)
+    case "precedence" where value == "list" || value == "bulk": transaction?.kind.insert(.list)
+    // SpamAssassin's two, and rspamd's.
+    case "x-spam-flag" where value == "yes", "x-spam" where value == "yes",
+      "x-spam-status" where value.hasPrefix("yes"):
+      transaction?.isSpam = true
+    default: break
+    }
+  }
 
   /// Part of the message's header or body, in bytes.
   public mutating func content(bytes: Int) { transaction?.bytes += bytes }
@@ -137,7 +176,10 @@ public struct SMTPSession: Sendable {
     // Every message has one; a session that began before a reload asked for recipients knows of none.
     let wants = wanted(recipients: max(1, ending.recipients))
     transaction = nil
-    return Event(at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants)
+    subject.recipient = nil
+    return Event(
+      at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants, kind: ending.kind,
+      recipients: ending.names)
   }
 
   /// The transaction is given up. Can come without one.
@@ -192,6 +234,7 @@ public struct SMTPSession: Sendable {
     // The MTA takes the refused recipient off the message, and Sendmail counts our refusal with its own.
     case (.refuse, .recipient):
       transaction?.recipients -= 1
+      if subject.recipient != nil, transaction?.names.isEmpty == false { transaction!.names.removeLast() }
       transaction?.shownRefusals += 1
     default: break
     }
@@ -205,6 +248,7 @@ public struct SMTPSession: Sendable {
     wants[.recipients] = recipients
     wants[.bytes] = transaction?.bytes ?? 0
     if transaction?.isMismatch ?? false { wants[.senderMismatch] = 1 }
+    if transaction?.isSpam ?? false { wants[.spam] = 1 }
     return wants
   }
 

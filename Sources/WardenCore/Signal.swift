@@ -5,7 +5,7 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
   case connections, brokenConnections, badCommands, logins
   case messages, recipients, bytes, senderMismatch
   case badRecipients, unknownRecipients, relayAttempts, dnsblRejections
-  case cutOffMessages
+  case cutOffMessages, spam
 
   public struct Declaration: Sendable {
     /// As the policy file writes it.
@@ -17,7 +17,11 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
     public var comesBeforeMail = false
     /// What the MTA must show us for it.
     public let needs: Needs
+    /// Which MTA shows it.
+    public var shownBy = Signal.bothMTAs
   }
+
+  public static let bothMTAs = "Postfix, Sendmail"
 
   /// When a count is taken.
   public enum Counting: Sendable {
@@ -70,17 +74,21 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
       .init(
         name: "relay-attempts",
         help:
-          "Recipients refused because relaying was not allowed (Postfix; Sendmail only counts them as bad recipients).",
-        counting: .occurred, needs: .allRecipients)
+          "Recipients refused because relaying was not allowed (Sendmail only counts them as bad recipients).",
+        counting: .occurred, needs: .allRecipients, shownBy: "Postfix")
     case .dnsblRejections:
       .init(
         name: "dnsbl-rejections",
-        help: "Recipients refused because the client is on a DNS block list (Postfix, when it checks at RCPT).",
-        counting: .occurred, needs: .allRecipients)
+        help: "Recipients refused because the client is on a DNS block list, where that is checked at RCPT.",
+        counting: .occurred, needs: .allRecipients, shownBy: "Postfix")
     case .cutOffMessages:
       .init(
         name: "cut-off-messages", help: "Messages whose connection ended after DATA, before their end.",
         counting: .occurred, needs: .data)
+    case .spam:
+      .init(
+        name: "spam", help: "Messages that passed although a filter before us has marked them as spam.",
+        counting: .admitted, needs: .headers)
     }
   }
 
@@ -98,8 +106,8 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
 /// together with the next that has one, and libmilter throws away what it has not read yet when a UNIX socket's other end
 /// is closed. Of 25 sessions that ended without such a stage it showed 5 (measured).
 public struct Needs: OptionSet, Sendable, Hashable {
-  public let rawValue: UInt8
-  public init(rawValue: UInt8) { self.rawValue = rawValue }
+  public let rawValue: UInt16
+  public init(rawValue: UInt16) { self.rawValue = rawValue }
   public static let connectReply = Needs(rawValue: 1)
   public static let recipients = Needs(rawValue: 2)
   public static let recipientReply = Needs(rawValue: 4)
@@ -110,13 +118,31 @@ public struct Needs: OptionSet, Sendable, Hashable {
   public static let content = Needs(rawValue: 32)
   /// With a reply.
   public static let unknownCommands = Needs(rawValue: 64)
+  /// Header fields, to look at; they need no reply.
+  public static let headers = Needs(rawValue: 128)
+  /// HELO and EHLO; MAIL follows, so they need no reply.
+  public static let helo = Needs(rawValue: 256)
+  /// Recipients one by one, rather than how many.
+  public static let recipientNames = Needs(rawValue: 512)
+  /// The name of the service that took the connection.
+  public static let daemonName = Needs(rawValue: 1024)
+
+  /// For people: what is asked of the MTA beside CONNECT, MAIL and the end of a message.
+  public var stages: [String] {
+    let names: [(Needs, String)] = [
+      (.connectReply, "a reply at connect"), (.helo, "HELO"), (.recipients, "RCPT"),
+      (.recipientReply, "a reply at RCPT"), (.refusedRecipients, "refused RCPT"), (.data, "DATA"),
+      (.headers, "header"), (.content, "header and body"), (.unknownCommands, "unknown commands"),
+    ]
+    return names.filter { contains($0.0) }.map(\.1)
+  }
 
   static let allRecipients: Needs = [.recipients, .refusedRecipients, .recipientReply]
 }
 
 /// How many of each signal.
 public struct Tally: Sendable, Equatable {
-  private var counts = SIMD16<Int32>()
+  private var counts = SIMD32<Int32>()
   /// Bit n: signal n is not zero.
   private(set) var mask: UInt32 = 0
 

@@ -2,13 +2,13 @@
 public struct Totals: Sendable {
   private struct Rate: Sendable {
     var total = 0
-    var minute = WindowCounter()
-    var hour = WindowCounter()
+    var minute = WindowCounter(window: .minutes(1))
+    var hour = WindowCounter(window: .hours(1))
 
     mutating func add(_ count: Int, at now: Timestamp) {
       total += count
-      minute.add(count, at: now, window: .minutes(1))
-      hour.add(count, at: now, window: .hours(1))
+      minute.add(count, at: now)
+      hour.add(count, at: now)
     }
   }
 
@@ -17,12 +17,16 @@ public struct Totals: Sendable {
   private(set) var trips: [String: Int] = [:]
   private(set) var refusals: [String: Int] = [:]
 
-  mutating func note(_ event: Event, at now: Timestamp) { add(event.happened, at: now) }
-  mutating func admit(_ event: Event, at now: Timestamp) { add(event.wants, at: now) }
+  /// The latest time seen; threads can come late.
+  private var now = Timestamp(microseconds: 0)
+
+  mutating func note(_ event: borrowing Event) { add(event.happened, at: event.at) }
+  mutating func admit(_ event: borrowing Event) { add(event.wants, at: event.at) }
 
   mutating func trip(rule: String) { trips[rule, default: 0] += 1 }
 
-  private mutating func add(_ tally: Tally, at now: Timestamp) {
+  private mutating func add(_ tally: Tally, at time: Timestamp) {
+    now = max(now, time)
     var rest = tally.mask
     while rest != 0 {
       let bit = rest.trailingZeroBitCount
@@ -40,21 +44,23 @@ public struct Totals: Sendable {
     public let lastHour: Int
   }
 
-  mutating func refuse(rule: String, at now: Timestamp) {
+  mutating func refuse(rule: String, at time: Timestamp) {
+    now = max(now, time)
     refusals[rule, default: 0] += 1
     refused.add(1, at: now)
   }
 
-  mutating func figures(at now: Timestamp) -> [Figure] {
-    Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [
+  mutating func figures(at time: Timestamp) -> [Figure] {
+    now = max(now, time)
+    return Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [
       Self.figure("refusals", &refused, now)
     ]
   }
 
   private static func figure(_ name: String, _ rate: inout Rate, _ now: Timestamp) -> Figure {
     Figure(
-      name: name, total: rate.total, lastMinute: rate.minute.count(at: now, window: .minutes(1)),
-      lastHour: rate.hour.count(at: now, window: .hours(1)))
+      name: name, total: rate.total, lastMinute: rate.minute.count(at: now),
+      lastHour: rate.hour.count(at: now))
   }
 }
 
@@ -70,6 +76,9 @@ public struct EngineStatus: Sendable {
   public let rules: [RuleFigures]
   public let penalties: Int
   public let keys: Int
+  /// What the counters take and may take, in bytes.
+  public let memory: Int
+  public let memoryBound: Int
   /// Keys dropped while they still counted, for want of room.
   public let evictedKeys: Int
   public let droppedPenalties: Int

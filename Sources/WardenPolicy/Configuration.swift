@@ -28,6 +28,10 @@ public struct Configuration: Sendable, Equatable {
   /// What a fault of ours does to mail.
   public var onFault = OnFault.accept
   public var policy = Policy()
+  /// What `run NAME` runs: a program's absolute path and its arguments.
+  public var commands: [String: [String]] = [:]
+  /// The folder with the policy's tests, as written: relative to the policy file.
+  public var tests: String?
 
   public static let defaultFile = "/etc/mailwarden/mailwarden.yaml"
   public static let defaultControl = "/run/mailwarden/control.sock"
@@ -66,7 +70,7 @@ public struct Diagnostic: Sendable, Equatable, Comparable, CustomStringConvertib
 public struct ReadResult: Sendable {
   /// Nothing where there is an error: a policy is used as a whole or not at all.
   public let configuration: Configuration?
-  /// In the order of the file.
+  /// In the order of the file; those of included files follow, file by file.
   public let diagnostics: [Diagnostic]
   /// Where the running daemon is asked, as far as the file tells: whoever has just broken it must still find the daemon.
   public let controlSocket: String

@@ -2,27 +2,98 @@ import WardenCore
 import Yams
 
 /// The policy file: YAML in, a checked configuration or all its problems out.
+///
+/// Settings are read here, rules in `RuleReader`, groups and overrides in `PeopleReader`; `RuleAnalysis` then looks for
+/// rules that cannot work.
 public enum PolicyReader {
   /// Says what is wrong with a milter socket's text; nothing when it is well.
   public typealias SocketCheck = (String) -> String?
+  /// Fetches what `include:` names, a file or a folder's files in their order, each with its name for diagnostics.
+  public typealias Loader = (String) throws(IncludeProblem) -> [(file: String, text: String)]
 
-  /// - Parameter file: the name for diagnostics.
-  public static func read(_ text: String, file: String, socketCheck: SocketCheck = { _ in nil }) -> ReadResult {
+  public struct IncludeProblem: Error, CustomStringConvertible {
+    /// What follows the name and a colon: `No such file or directory`.
+    public let description: String
+    public init(_ description: String) { self.description = description }
+  }
+
+  /// - Parameters:
+  ///   - file: the name for diagnostics.
+  ///   - now: for warnings of overrides that have ended; nothing gives none.
+  public static func read(
+    _ text: String, file: String, now: Timestamp? = nil, socketCheck: SocketCheck = { _ in nil },
+    load: Loader = { _ throws(IncludeProblem) in throw IncludeProblem("nothing can be included here") }
+  ) -> ReadResult {
     var reader = YAMLReader(file: file)
+    var included: [Included] = []
     var configuration = Configuration()
-    if let root = reader.root(of: text) { readRoot(root, &configuration, &reader, socketCheck) }
-    let diagnostics = reader.diagnostics.sorted()
+    if let root = reader.root(of: text) {
+      included = readRoot(root, &configuration, &reader, now, socketCheck, load)
+    }
+    let diagnostics = ([reader] + included.map(\.reader)).flatMap { $0.diagnostics.sorted() }
     let isSound = !diagnostics.contains { $0.severity == .error }
     return ReadResult(
       configuration: isSound ? configuration : nil, diagnostics: diagnostics, controlSocket: configuration.control.place
     )
   }
 
+  /// Another file's part of the policy.
+  struct Included {
+    var reader: YAMLReader
+    var fields: [String: Node]
+  }
+
   private static func readRoot(
-    _ root: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader, _ socketCheck: SocketCheck
+    _ root: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader, _ now: Timestamp?,
+    _ socketCheck: SocketCheck, _ load: Loader
+  ) -> [Included] {
+    let known = [
+      "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "groups", "overrides",
+      "include", "commands", "tests", "rules",
+    ]
+    guard let fields = reader.fields(of: root, "the policy", known: known) else { return [] }
+    readSettings(fields, &configuration, &reader, socketCheck)
+
+    // Who is who comes first: rules name groups, overrides name rules.
+    var included = readIncludes(fields["include"], &reader, load)
+    var names = Names()
+    readGroups(fields["groups"], &configuration.policy, &names, &reader)
+    if let exempt = fields["exempt"] { configuration.policy.exempt = readExempt(exempt, &reader) }
+    for index in included.indices {
+      readGroups(included[index].fields["groups"], &configuration.policy, &names, &included[index].reader)
+      guard let exempt = included[index].fields["exempt"] else { continue }
+      let more = readExempt(exempt, &included[index].reader)
+      configuration.policy.exempt.networks += more.networks
+      configuration.policy.exempt.users.formUnion(more.users)
+    }
+    configuration.commands = readCommands(fields["commands"], &names, &reader)
+    let places = readRules(fields["rules"], root, &configuration.policy, &names, &reader)
+
+    var overrides = Overrides(now: now)
+    readOverrides(fields["overrides"], &overrides, configuration.policy, &names, &reader)
+    for index in included.indices {
+      readOverrides(
+        included[index].fields["overrides"], &overrides, configuration.policy, &names, &included[index].reader)
+    }
+    configuration.policy.overrides = overrides.read
+
+    warnOfExemptUsersBehindBlocks(fields["exempt"]?["users"], configuration.policy, &reader)
+    for index in included.indices {
+      warnOfExemptUsersBehindBlocks(
+        included[index].fields["exempt"]?["users"], configuration.policy, &included[index].reader)
+    }
+    // What is at fault is not looked at further: a rule that was not read would be missed.
+    if !reader.hasErrors, !included.contains(where: \.reader.hasErrors) {
+      RuleAnalysis(policy: configuration.policy, places: places).run(&reader)
+      names.warnOfUnused(&reader, &included)
+    }
+    return included
+  }
+
+  private static func readSettings(
+    _ fields: [String: Node], _ configuration: inout Configuration, _ reader: inout YAMLReader,
+    _ socketCheck: SocketCheck
   ) {
-    let known = ["listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "rules"]
-    guard let fields = reader.fields(of: root, "the policy", known: known) else { return }
     if let listen = fields["listen"] { readListen(listen, &configuration, &reader, socketCheck) }
     if let state = fields["state"] {
       _ = reader.text(state, "state")
@@ -32,7 +103,6 @@ public enum PolicyReader {
     if let fault = reader.choice(fields["on-fault"], "on-fault", Configuration.OnFault.self) {
       configuration.onFault = fault
     }
-    if let exempt = fields["exempt"] { configuration.policy.exempt = readExempt(exempt, &reader) }
     if let prefix = fields["network-prefix"] { configuration.policy.networkPrefix = readPrefix(prefix, &reader) }
     if let realms = fields["realms"] {
       configuration.policy.realms = reader.list(realms, "realms").compactMap { item in
@@ -41,8 +111,65 @@ public enum PolicyReader {
         return realm
       }
     }
-    readRules(fields["rules"], root, &configuration.policy, &reader)
-    warnOfExemptUsersBehindBlocks(fields["exempt"]?["users"], configuration.policy, &reader)
+    if let memory = reader.text(fields["memory"], "memory") {
+      do throws(LimitText.Problem) {
+        configuration.policy.memory = try LimitText.size(memory)
+        if configuration.policy.memory < 16_000_000 {
+          reader.error("\(memory) is too little to count anything in; write at least 16MB", at: fields["memory"])
+        }
+      } catch {
+        reader.error(error.message, at: fields["memory"])
+      }
+    }
+    configuration.tests = reader.text(fields["tests"], "tests")
+  }
+
+  // MARK: - include, commands
+
+  private static func readIncludes(_ node: Node?, _ reader: inout YAMLReader, _ load: Loader) -> [Included] {
+    guard let node else { return [] }
+    var included: [Included] = []
+    for (name, place) in reader.oneOrMore(node, "include", commas: true) {
+      do throws(IncludeProblem) {
+        for (file, text) in try load(name) {
+          if file == reader.file || included.contains(where: { $0.reader.file == file }) {
+            reader.error("\(file) is included twice", at: place)
+            continue
+          }
+          var other = YAMLReader(file: file)
+          // A file in which everything has been taken back says nothing, which is no fault.
+          var fields: [String: Node] = [:]
+          if let root = other.root(of: text, mayBeEmpty: true) {
+            fields = other.fields(of: root, "an included file", known: ["groups", "overrides", "exempt"]) ?? [:]
+          }
+          included.append(Included(reader: other, fields: fields))
+        }
+      } catch {
+        reader.error("\"\(name)\" cannot be included: \(error)", at: place)
+      }
+    }
+    return included
+  }
+
+  private static func readCommands(
+    _ node: Node?, _ names: inout Names, _ reader: inout YAMLReader
+  ) -> [String: [String]] {
+    var commands: [String: [String]] = [:]
+    for (text, key, value) in reader.entries(of: node, "commands", example: "lock-account: [/usr/local/sbin/lock, ...]")
+    {
+      guard let name = reader.name(text, "a command's", at: key) else { continue }
+      names.commands[name] = key
+      let words = reader.oneOrMore(value, "a command", commas: true)
+      guard let program = words.first else { continue }
+      if !program.text.hasPrefix("/") {
+        reader.error("\"\(program.text)\" is not a program's absolute path", at: program.node)
+      } else if value.sequence == nil, program.text.contains(where: \.isWhitespace) {
+        let list = program.text.split(whereSeparator: \.isWhitespace).joined(separator: ", ")
+        reader.error("no shell parts a command into its words; write a list: [\(list)]", at: value)
+      }
+      commands[name] = words.map(\.text)
+    }
+    return commands
   }
 
   // MARK: - listen
@@ -102,18 +229,11 @@ public enum PolicyReader {
 
   // MARK: - exempt, network-prefix
 
-  private static func readExempt(_ node: Node, _ reader: inout YAMLReader) -> Exemptions {
+  static func readExempt(_ node: Node, _ reader: inout YAMLReader) -> Exemptions {
     var exempt = Exemptions()
     guard let fields = reader.fields(of: node, "exempt", known: ["networks", "users"]) else { return exempt }
     for item in reader.list(fields["networks"], "exempt.networks") {
-      guard let text = reader.text(item, "a network") else { continue }
-      guard let network = Network(text) else {
-        reader.error("\"\(text)\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or one address", at: item)
-        continue
-      }
-      if text.contains("/"), IPAddress(text.prefix { $0 != "/" }) != network.address {
-        reader.warn("\(text) has bits beyond its prefix; it means \(network)", at: item)
-      }
+      guard let text = reader.text(item, "a network"), let network = readNetwork(text, item, &reader) else { continue }
       if network.prefix == 0 { reader.warn("\(text) exempts everybody", at: item) }
       exempt.networks.append(network)
     }
@@ -124,9 +244,21 @@ public enum PolicyReader {
     return exempt
   }
 
+  static func readNetwork(_ text: String, _ node: Node, _ reader: inout YAMLReader) -> Network? {
+    guard let network = Network(text) else {
+      reader.error("\"\(text)\" is not a network; write 192.0.2.0/24, 2001:db8::/32 or one address", at: node)
+      return nil
+    }
+    if text.contains("/"), IPAddress(text.prefix { $0 != "/" }) != network.address {
+      reader.warn("\(text) has bits beyond its prefix; it means \(network)", at: node)
+    }
+    return network
+  }
+
   private static func readPrefix(_ node: Node, _ reader: inout YAMLReader) -> NetworkPrefix {
     var prefix = NetworkPrefix()
-    guard let fields = reader.fields(of: node, "network-prefix", known: ["ipv4", "ipv6"]) else { return prefix }
+    let known = ["ipv4", "ipv6", "climb", "climb-after"]
+    guard let fields = reader.fields(of: node, "network-prefix", known: known) else { return prefix }
     for (name, longest, place) in [("ipv4", 32, \NetworkPrefix.v4), ("ipv6", 128, \NetworkPrefix.v6)] {
       guard let text = reader.text(fields[name], name) else { continue }
       guard isNumber(text), let length = Int(text), (1...longest).contains(length) else {
@@ -135,191 +267,56 @@ public enum PolicyReader {
       }
       prefix[keyPath: place] = length
     }
+    if let climb = fields["climb"] {
+      prefix.climb = readClimb(climb, below: prefix.v6, &reader)
+    } else {
+      prefix.climb.removeAll { $0 >= prefix.v6 }
+    }
+    if let text = reader.text(fields["climb-after"], "climb-after") {
+      if isNumber(text), let count = Int(text), (2...1_000).contains(count) {
+        prefix.climbAfter = count
+      } else {
+        reader.error("climb-after is a number of blocks from 2 to 1000, not \"\(text)\"", at: fields["climb-after"])
+      }
+    }
     return prefix
   }
 
-  // MARK: - rules
-
-  private static func readRules(_ node: Node?, _ root: Node, _ policy: inout Policy, _ reader: inout YAMLReader) {
-    guard let node, node.sequence?.isEmpty != true else {
-      reader.warn("there are no rules: nothing will ever be refused", at: node ?? root)
-      return
-    }
-    var names: Set<String> = []
-    for item in reader.list(node, "rules") {
-      guard let rule = readRule(item, taken: &names, &reader) else { continue }
-      policy.rules.append(rule)
-    }
-  }
-
-  private static func readRule(_ node: Node, taken names: inout Set<String>, _ reader: inout YAMLReader) -> Rule? {
-    let known = ["name", "description", "count", "per", "limit", "then", "reply", "mode"]
-    guard let fields = reader.fields(of: node, "a rule", known: known) else { return nil }
-    for name in ["name", "count", "per", "limit", "then"] where fields[name] == nil {
-      // A key without a value has been reported already.
-      guard !(node.mapping?.keys.contains { $0.scalar?.string == name } ?? false) else { continue }
-      reader.error("the rule has no \"\(name)\"", at: node)
-    }
-    let name = readName(fields["name"], taken: &names, &reader)
-    let signal = readSignal(fields["count"], &reader)
-    let shape = readShape(fields["per"], &reader)
-    if let signal, let shape, signal.declaration.comesBeforeMail, !shape.isKnownAtConnect {
-      reader.error(
-        "\(signal.phrase) are counted before anybody has logged in or named a sender; count them per ip, network or server",
-        at: fields["per"])
-    }
-    let limits = readLimits(fields["limit"], of: signal, &reader)
-    let then = readThen(fields["then"], &reader)
-    let mode = reader.choice(fields["mode"], "mode", Rule.Mode.self) ?? .enforce
-    let description = reader.text(fields["description"], "description") ?? ""
-    let reply = readReply(fields["reply"], per: shape, then: then, &reader)
-    guard let name, let signal, let shape, let then, !limits.isEmpty else { return nil }
-    return Rule(
-      name: name, description: description, count: signal, per: shape, limits: limits, then: then, reply: reply,
-      mode: mode)
-  }
-
-  private static func readName(_ node: Node?, taken: inout Set<String>, _ reader: inout YAMLReader) -> String? {
-    guard let name = reader.text(node, "name") else { return nil }
-    let allowed = name.unicodeScalars.allSatisfy {
-      $0.isASCII
-        && ($0.properties.isAlphabetic || $0.properties.numericType != nil || "-_.".unicodeScalars.contains($0))
-    }
-    guard allowed, !name.isEmpty, name.utf8.count <= 64 else {
-      reader.error("a rule's name has up to 64 letters, digits, \"-\", \"_\" and \".\", not \"\(name)\"", at: node)
-      return nil
-    }
-    guard name != Reason.administrator else {
-      reader.error("no rule can be called \"\(name)\": that names an administrator's blocks", at: node)
-      return nil
-    }
-    guard taken.insert(name).inserted else {
-      reader.error("there is a rule \"\(name)\" already", at: node)
-      return nil
-    }
-    return name
-  }
-
-  private static func readSignal(_ node: Node?, _ reader: inout YAMLReader) -> Signal? {
-    guard let name = reader.text(node, "count") else { return nil }
-    if let signal = Signal(name: name) { return signal }
-    if name.hasPrefix("distinct ") {
-      reader.error("\"\(name)\": this version does not count different values yet", at: node)
-    } else {
-      let names = Signal.allCases.map(\.name)
-      reader.error("unknown signal \"\(name)\"\(Suggestion.phrase(for: name, among: names))", at: node)
-    }
-    return nil
-  }
-
-  private static func readShape(_ node: Node?, _ reader: inout YAMLReader) -> KeyShape? {
-    guard let node else { return nil }
-    let words = reader.oneOrMore(node, "per")
-    var kinds: [KeyKind] = []
-    for (word, place) in words {
-      guard let kind = KeyKind(name: word) else {
-        let names = KeyKind.allCases.map(\.name)
-        reader.error("unknown kind of key \"\(word)\"\(Suggestion.phrase(for: word, among: names))", at: place)
+  private static func readClimb(_ node: Node, below longest: Int, _ reader: inout YAMLReader) -> [Int] {
+    guard node.sequence?.isEmpty != true else { return [] }
+    var lengths: [Int] = []
+    for (text, place) in reader.oneOrMore(node, "climb") {
+      guard isNumber(text), let length = Int(text), length >= 1, length < lengths.last ?? longest else {
+        let than = lengths.last.map { "the /\($0) before it" } ?? "the network itself, a /\(longest)"
+        reader.error("\"\(text)\" does not climb: each prefix is shorter than \(than)", at: place)
         continue
       }
-      if kinds.contains(kind) || kind == .server && words.count > 1 {
-        reader.error("\"\(word)\" adds nothing to the pair", at: place)
-        continue
-      }
-      kinds.append(kind)
+      lengths.append(length)
     }
-    if words.count > 2 { reader.error("a key has one kind or two, not \(words.count)", at: node) }
-    guard (1...2).contains(words.count), kinds.count == words.count else { return nil }
-    return KeyShape(kinds[0], kinds.count == 2 ? kinds[1] : nil)
+    return lengths
   }
 
-  private static func readLimits(_ node: Node?, of signal: Signal?, _ reader: inout YAMLReader) -> [Limit] {
-    guard let node else { return [] }
-    var limits: [Limit] = []
-    for (text, place) in reader.oneOrMore(node, "limit") {
-      do throws(LimitText.Problem) {
-        let limit = try LimitText.limit(text, of: signal)
-        if limits.contains(where: { $0.window == limit.window }) {
-          reader.error("there is a limit per \(limit.window) already", at: place)
-        }
-        limits.append(limit)
-      } catch {
-        reader.error(error.message, at: place)
-      }
-    }
-    return limits
-  }
-
-  private static func readThen(_ node: Node?, _ reader: inout YAMLReader) -> Consequences? {
-    guard let node else { return nil }
-    var then = Consequences()
-    var isSound = true
-    var seen: Set<Substring> = []
-    for (text, place) in reader.oneOrMore(node, "then") {
-      let words = text.split(whereSeparator: \.isWhitespace)
-      if let action = words.first, !seen.insert(action).inserted {
-        reader.error("\"\(action)\" is there already", at: place)
-        isSound = false
-        continue
-      }
-      switch words.first {
-      case "alert" where words.count == 1: then.alert = true
-      case "tempfail" where words.count == 1, "reject" where words.count == 1:
-        if then.refusal != nil {
-          reader.error("a rule either tempfails or rejects", at: place)
-          isSound = false
-        }
-        then.refusal = Consequences.Refusal(rawValue: String(words[0]))
-      case "block":
-        guard words.count == 3, words[1] == "for", let span = TimeSpan(words[2]), span.microseconds > 0 else {
-          reader.error("\"\(text)\" is not a block; write block for 1h or block for 3d", at: place)
-          isSound = false
-          continue
-        }
-        then.block = span
-      case "hold" where words.count == 1, "run":
-        reader.error("\"\(text)\": this version cannot do that yet", at: place)
-        isSound = false
-      default:
-        let actions = ["alert", "tempfail", "reject", "block"]
-        let word = words.first.map(String.init) ?? text
-        reader.error("unknown action \"\(text)\"\(Suggestion.phrase(for: word, among: actions))", at: place)
-        isSound = false
-      }
-    }
-    return isSound && then != Consequences() ? then : nil
-  }
-
-  private static func readReply(
-    _ node: Node?, per shape: KeyShape?, then: Consequences?, _ reader: inout YAMLReader
-  ) -> ReplyTemplate? {
-    guard let text = reader.text(node, "reply") else { return nil }
-    do throws(ReplyText.Problems) {
-      let reply = try ReplyText.template(text, per: shape)
-      guard let then else { return reply }
-      if let refusal = then.refusal, reply.code.isTemporary != (refusal == .tempfail) {
-        reader.error("the reply's code is \(reply.code.code), but the rule says \(refusal.rawValue)", at: node)
-      }
-      if then.refusal == nil, then.block == nil {
-        reader.warn("the reply is never given: the rule refuses nothing", at: node)
-      }
-      return reply
-    } catch {
-      for message in error.messages { reader.error(message, at: node) }
-      return nil
-    }
-  }
+  // MARK: - What is sound alone but not together
 
   /// Whoever is exempt by name is known only after login; a block of the address comes first.
   private static func warnOfExemptUsersBehindBlocks(_ node: Node?, _ policy: Policy, _ reader: inout YAMLReader) {
-    guard !policy.exempt.users.isEmpty,
-      let rule = policy.rules.first(where: { rule in
-        rule.mode == .enforce && rule.per.isKnownAtConnect
-          && (rule.then.block != nil || rule.then.refusal != nil && rule.count == .connections)
-      })
+    guard let users = node?.sequence, !users.isEmpty,
+      let rule = policy.rules.first(where: { $0.mode == .enforce && $0.stopsConnections })
     else { return }
     reader.warn(
       "exempt users are known only once they have logged in; rule \"\(rule.name)\" can turn their address away before that"
         + " (exempt their networks too)", at: node)
+  }
+}
+
+extension Rule {
+  var measures: [Measure] { parts.flatMap(\.quantity.measures) }
+
+  /// Whether it can turn somebody away as they connect.
+  fileprivate var stopsConnections: Bool {
+    // A block that spares by login waits for it.
+    let waits = filter.matches.contains(where: \.isOfLogin)
+    if then.block != nil, blockedShape.isKnownAtConnect, !waits { return true }
+    return then.refusal != nil && per.isKnownAtConnect && measures.contains(.signal(.connections))
   }
 }

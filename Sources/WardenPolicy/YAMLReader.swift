@@ -10,6 +10,8 @@ struct YAMLReader {
 
   init(file: String) { self.file = file }
 
+  var hasErrors: Bool { diagnostics.contains { $0.severity == .error } }
+
   mutating func error(_ message: String, at node: Node?) { add(message, node, .error) }
   mutating func warn(_ message: String, at node: Node?) { add(message, node, .warning) }
 
@@ -22,10 +24,10 @@ struct YAMLReader {
   }
 
   /// The document's root; nothing where the text is not YAML, which is reported.
-  mutating func root(of text: String) -> Node? {
+  mutating func root(of text: String, mayBeEmpty: Bool = false) -> Node? {
     do {
-      guard let node = try compose(yaml: text) else {
-        error("the file is empty", at: nil)
+      guard let node = try compose(yaml: text), !mayBeEmpty || !isNull(node) else {
+        if !mayBeEmpty { error("the file is empty", at: nil) }
         return nil
       }
       return node
@@ -41,7 +43,7 @@ struct YAMLReader {
       let cover = String(String.UnicodeScalarView(text[place.range].unicodeScalars.map { _ in other }))
       var rest = text
       rest.replaceSubrange(place.range, with: cover)
-      return root(of: rest)
+      return root(of: rest, mayBeEmpty: mayBeEmpty)
     } catch let problem as YamlError {
       diagnostics.append(Self.diagnostic(of: problem, file: file, text: text))
     } catch {
@@ -118,12 +120,7 @@ struct YAMLReader {
       return nil
     }
     var found: [String: Node] = [:]
-    for (key, value) in mapping {
-      if let first = key.scalar?.string.unicodeScalars.first, hidden > 0,
-        (0xe001...0xe000 + hidden).contains(first.value)
-      {
-        continue
-      }
+    for (key, value) in mapping where !isHidden(key) {
       guard let name = key.scalar?.string, known.contains(name) else {
         let name = key.scalar?.string ?? "?"
         error("unknown key \"\(name)\" in \(what)\(Suggestion.phrase(for: name, among: known))", at: key)
@@ -137,6 +134,32 @@ struct YAMLReader {
       }
     }
     return found
+  }
+
+  /// A mapping whose names the administrator chooses.
+  mutating func entries(of node: Node?, _ what: String, example: String) -> [(name: String, key: Node, value: Node)] {
+    guard let node else { return [] }
+    guard let mapping = node.mapping else {
+      error("\(what) has to be a mapping (\(example))", at: node)
+      return []
+    }
+    var names: Set<String> = []
+    return mapping.compactMap { key, value in
+      guard !isHidden(key), let name = text(key, "a name in \(what)") else { return nil }
+      if isNull(value) {
+        error("\"\(name)\" has no value", at: key)
+      } else if !names.insert(name).inserted {
+        error("\"\(name)\" is given twice", at: key)
+      } else {
+        return (name, key, value)
+      }
+      return nil
+    }
+  }
+
+  private func isHidden(_ key: Node) -> Bool {
+    guard let first = key.scalar?.string.unicodeScalars.first, hidden > 0 else { return false }
+    return (0xe001...0xe000 + hidden).contains(first.value)
   }
 
   private func isNull(_ node: Node) -> Bool {
@@ -161,11 +184,11 @@ struct YAMLReader {
     return text
   }
 
-  /// One value, or a list of values.
-  mutating func oneOrMore(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
+  /// One value, or a list of values; neither holds a comma unless it may.
+  mutating func oneOrMore(_ node: Node, _ what: String, commas: Bool = false) -> [(text: String, node: Node)] {
     guard let sequence = node.sequence else {
       guard let text = text(node, what) else { return [] }
-      guard !text.contains(",") else {
+      guard commas || !text.contains(",") else {
         error("\(what) with several values is a list: [\(text)]", at: node)
         return []
       }
@@ -182,6 +205,41 @@ struct YAMLReader {
       return []
     }
     return Array(sequence)
+  }
+
+  /// One value, or a list of values of which some hold commas, as `5x usual, at least 50 per 1h` does: YAML parts an
+  /// unquoted list there.
+  mutating func oneOrMoreWithHalves(_ node: Node, _ what: String) -> [(text: String, node: Node)] {
+    let items = oneOrMore(node, what, commas: true)
+    if node.sequence == nil {
+      guard let item = items.first else { return [] }
+      let wholes = LimitText.wholes(item.text)
+      guard wholes.count > 1 else { return items }
+      let list = wholes.map { $0.count > 1 ? "\"\($0.joined(separator: ", "))\"" : $0[0] }
+      error("\(what) with several values is a list: [\(list.joined(separator: ", "))]", at: node)
+      return []
+    }
+    return LimitText.wholes(items) { $0.text }.compactMap { whole in
+      if whole.count == 1, !LimitText.isHalf(whole[0].text) { return whole[0] }
+      let half = whole.last!
+      let fix =
+        whole.count == 1
+        ? "what it belongs to is missing, as in \"5x usual, at least 50 per 1h\""
+        : "YAML parts a list at each comma; write \"\(whole.map(\.text).joined(separator: ", "))\" in quotes"
+      error("\"\(half.text)\" is torn off: \(fix)", at: half.node)
+      return nil
+    }
+  }
+
+  /// Letters, digits and little else: what the administrator calls a rule, a group or a command.
+  mutating func name(_ text: String, _ what: String, at node: Node?) -> String? {
+    let allowed = text.unicodeScalars.allSatisfy {
+      $0.isASCII
+        && ($0.properties.isAlphabetic || $0.properties.numericType != nil || "-_.".unicodeScalars.contains($0))
+    }
+    if allowed, !text.isEmpty, text.utf8.count <= 64 { return text }
+    error("\(what) name has up to 64 letters, digits, \"-\", \"_\" and \".\", not \"\(text)\"", at: node)
+    return nil
   }
 
   /// One of a closed set of words.

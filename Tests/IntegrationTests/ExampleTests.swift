@@ -10,12 +10,23 @@ private let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent
 @Suite("Examples")
 struct ExampleTests {
   static let policies = try! FileManager.default.contentsOfDirectory(
-    at: examples.appendingPathComponent("policies"), includingPropertiesForKeys: nil)
+    at: examples.appendingPathComponent("policies"), includingPropertiesForKeys: nil
+  ).filter { $0.pathExtension == "yaml" }
 
   @Test("Every example policy is good", arguments: policies)
   func policyIsGood(_ file: URL) throws {
     let result = try Shell.run(builtProgram("mailwarden"), ["check", file.path])
     #expect(result.status == 0 && result.errors == "", "\(result.errors)")
+  }
+
+  @Test("The tests of the example policies pass, and see every enforcing rule act")
+  func policyTests() throws {
+    let folder = examples.appendingPathComponent("policies/tests").path
+    let result = try Shell.run(builtProgram("mailwarden"), ["test", folder])
+    #expect(result.status == 0 && result.errors == "", "\(result.output)\(result.errors)")
+    let coverage = result.output.split(separator: "\n").filter { $0.contains("enforcing rules were seen to act") }
+    #expect(coverage.count == Self.policies.count)
+    #expect(!coverage.contains { $0.contains("without a test") }, "\(coverage)")
   }
 
   @Test("The default policy enforces only what no honest user does, and tells why beside each rule")

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import WardenScript
 import WardenTestKit
 
 /// Everything that a real MTA must show. The tests of one MTA take turns: its milter socket has one place.

@@ -2,6 +2,7 @@ import Foundation
 import Testing
 import WardenCore
 import WardenPolicy
+import WardenScript
 import WardenTestKit
 
 /// Each script under `Sessions/`, at three levels: the same decisions at the same stages.
@@ -20,7 +21,7 @@ struct SessionScriptTests {
 
   @Test("On the engine in memory", arguments: scripts)
   func engine(_ script: SessionScript) throws {
-    let read = PolicyReader.read(script.policy, file: script.name)
+    let read = PolicyReader.read(script.policy, file: script.file)
     let policy = try #require(read.configuration?.policy, "\(read.diagnostics)")
     #expect(script.run(on: EngineDriver(policy: policy)) == [])
   }
@@ -35,14 +36,4 @@ struct SessionScriptTests {
 
 extension SessionScript: CustomTestStringConvertible {
   public var testDescription: String { name }
-}
-
-extension SessionScript.Expectation: CustomStringConvertible {
-  public var description: String {
-    switch self {
-    case .goOn: "go-on"
-    case .unknownRecipient: "unknown"
-    case .refused(let code, let text): "refused \(code) \(text)"
-    }
-  }
 }

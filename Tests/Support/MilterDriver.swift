@@ -1,5 +1,6 @@
 import MilterClient
 import WardenCore
+import WardenScript
 
 /// Plays a script to a running daemon in the milter protocol, as an MTA would.
 public final class MilterDriver: SessionDriver {
@@ -9,35 +10,48 @@ public final class MilterDriver: SessionDriver {
   private let daemon: TestDaemon
   private var client: MilterClient?
   private var login: String?
+  private var headers: [(name: String, value: String)] = []
 
   public init(_ daemon: TestDaemon) { self.daemon = daemon }
 
-  public func perform(_ action: SessionScript.Action, fate: SMTPSession.RecipientFate) throws -> SessionOutcome {
-    switch action {
-    case .from(let address):
-      login = nil
+  public func perform(_ line: SessionScript.Line) throws -> SessionOutcome {
+    switch line.action {
+    case .from(let address, let daemonName):
+      (login, headers) = (nil, [])
       client = try MilterClient(.unix(daemon.milterSocket))
       try client!.negotiate()
       return outcome(
-        try client!.connect(host: "[\(address)]", address: .ipv4(address, port: 40_000), macros: [("j", "mx.test")]))
+        try client!.connect(
+          host: "[\(address)]",
+          address: address.contains(":") ? .ipv6(address, port: 40_000) : .ipv4(address, port: 40_000),
+          macros: [("j", "mx.test")] + (daemonName.map { [("{daemon_name}", $0)] } ?? [])))
+    case .helo(let name): return outcome(try client!.helo(name))
     case .login(let user):
       login = user
       return .goOn
     case .mail(let sender):
+      headers = []
       let macros = login.map { [("{auth_authen}", $0), ("{auth_type}", "PLAIN")] } ?? []
       return outcome(try client!.mail("<\(sender)>", macros: macros))
     case .recipient(let address):
-      guard case .refused(let code, let text) = fate else {
+      guard case .refused(let code, let text) = line.fate else {
         return outcome(try client!.recipient("<\(address)>", macros: [("{rcpt_mailer}", "smtp"), ("i", "Q1")]))
       }
       // Recipients that it refuses itself an MTA shows only to a milter that asked for them.
-      guard client!.negotiated!.steps & Self.showsRefusedRecipients != 0 else { return .unknownRecipient }
-      _ = try client!.recipient(
-        "<\(address)>", macros: [("{rcpt_mailer}", "error"), ("{rcpt_host}", code), ("{rcpt_addr}", text), ("i", "Q1")])
-      return .unknownRecipient
+      if client!.negotiated!.steps & Self.showsRefusedRecipients != 0 {
+        _ = try client!.recipient(
+          "<\(address)>",
+          macros: [("{rcpt_mailer}", "error"), ("{rcpt_host}", code), ("{rcpt_addr}", text), ("i", "Q1")])
+      }
+      return SessionOutcome(line.expectation.verdict)
+    case .header(let name, let value):
+      headers.append((name, value))
+      return .goOn
     case .message(let bytes):
       try data(bytes: bytes)
-      return outcome(try client!.endOfMessage(macros: [("i", "Q1")]))
+      let response = try client!.endOfMessage(macros: [("i", "Q1")])
+      for case .quarantine(let reason) in client!.changes { return SessionOutcome(.held(text: reason)) }
+      return outcome(response)
     case .cutOff:
       try data(bytes: 100)
       return try end()
@@ -46,13 +60,13 @@ public final class MilterDriver: SessionDriver {
       try client!.abort()
       return .goOn
     case .quit, .drop: return try end()
-    case .release, .blocked, .free: return try daemon.administer(action)
+    case .block, .release, .allow, .blocked, .free, .time: return try daemon.administer(line.action)
     }
   }
 
   private func data(bytes: Int) throws {
     _ = try client!.data()
-    _ = try client!.header("Subject", "test")
+    for (name, value) in [("Subject", "test")] + headers { _ = try client!.header(name, value) }
     _ = try client!.endOfHeaders()
     _ = try client!.body([UInt8](repeating: UInt8(ascii: "x"), count: bytes))
   }

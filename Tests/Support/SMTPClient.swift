@@ -52,13 +52,13 @@ public final class SMTPClient {
     guard reply.code == 235 else { throw Shell.Failure(description: "AUTH as \(user): \(reply)") }
   }
 
-  /// DATA and a message of about so many bytes.
-  public func message(bytes: Int) throws -> Reply {
+  /// DATA and a message of about so many bytes, with more header lines.
+  public func message(bytes: Int, headers: String = "") throws -> Reply {
     let begin = try command("DATA")
     guard begin.code == 354 else { return begin }
     let line = String(repeating: "x", count: 70) + "\r\n"
     let body = String(repeating: line, count: max(1, bytes / line.utf8.count))
-    return try command("From: <a@local.test>\r\nSubject: test\r\n\r\n\(body).")
+    return try command("From: <a@local.test>\r\nSubject: test\r\n\(headers)\r\n\(body).")
   }
 
   public func sendBytes(_ text: String) throws {

@@ -1,30 +1,42 @@
 import WardenCore
+import WardenScript
 
 /// Plays a script as an SMTP client of a real MTA that has a running daemon as its milter.
 public final class SMTPDriver: SessionDriver {
   private let mta: MTA
   private let daemon: TestDaemon
   private var client: SMTPClient?
+  private var headers = ""
 
   public init(_ mta: MTA, _ daemon: TestDaemon) {
     self.mta = mta
     self.daemon = daemon
   }
 
-  public func perform(_ action: SessionScript.Action, fate: SMTPSession.RecipientFate) throws -> SessionOutcome {
-    switch action {
-    case .from(let address):
+  public func perform(_ line: SessionScript.Line) throws -> SessionOutcome {
+    switch line.action {
+    case .from(let address, let daemonName):
+      if let daemonName { throw SessionFault("the MTA has no service \(daemonName)") }
       client = try SMTPClient(port: mta.port, from: address)
       guard client!.banner.code == 220 else { return outcome(client!.banner) }
       return outcome(try client!.command("EHLO client.test"))
+    case .helo(let name): return outcome(try client!.command("EHLO \(name)"))
     case .login(let user):
       try client!.authenticate(user)
       return .goOn
-    case .mail(let sender): return outcome(try client!.command("MAIL FROM:<\(sender)>"))
-    case .recipient(let address):
-      let reply = try client!.command("RCPT TO:<\(address)>")
-      return reply.code == 550 && reply.text.contains("5.1.1") ? .unknownRecipient : outcome(reply)
-    case .message(let bytes): return outcome(try client!.message(bytes: bytes))
+    case .mail(let sender):
+      headers = ""
+      return outcome(try client!.command("MAIL FROM:<\(sender)>"))
+    case .recipient(let address): return outcome(try client!.command("RCPT TO:<\(address)>"))
+    case .header(let name, let value):
+      headers += "\(name): \(value)\r\n"
+      return .goOn
+    case .message(let bytes):
+      let reply = try client!.message(bytes: bytes, headers: headers)
+      if case .held = line.expectation.verdict, reply.code < 400 {
+        throw SessionFault("no MTA tells its client what it holds")
+      }
+      return outcome(reply)
     case .cutOff:
       try client!.command("DATA")
       try client!.sendBytes("Subject: half\r\n\r\nhal")
@@ -37,7 +49,7 @@ public final class SMTPDriver: SessionDriver {
       _ = try? client!.command("QUIT")
       return try end()
     case .drop: return try end()
-    case .release, .blocked, .free: return try daemon.administer(action)
+    case .block, .release, .allow, .blocked, .free, .time: return try daemon.administer(line.action)
     }
   }
 
@@ -49,6 +61,10 @@ public final class SMTPDriver: SessionDriver {
   }
 
   private func outcome(_ reply: SMTPClient.Reply) -> SessionOutcome {
-    reply.code < 400 ? .goOn : .refused(code: reply.code, text: reply.text)
+    if reply.code < 400 { return .goOn }
+    if reply.code == 550, reply.text.contains("5.1.1") { return SessionOutcome(.refusedByMTA(.unknown)) }
+    if reply.text.contains("Relay access denied") { return SessionOutcome(.refusedByMTA(.relayDenied)) }
+    if reply.text.contains("] blocked using ") { return SessionOutcome(.refusedByMTA(.listed)) }
+    return .refused(code: reply.code, text: reply.text)
   }
 }

@@ -71,7 +71,8 @@ struct EpisodeTests {
   @Test(
     "A rule in observe mode neither refuses nor blocks, and says once an episode what it would have done",
     arguments: [
-      Consequences.tempfail, .reject, .block(.days(1)), Consequences(alert: true, refusal: .reject, block: .days(1)),
+      Consequences.tempfail, .reject, .block(.days(1)),
+      Consequences(alert: true, refusal: .reject, block: Block([.days(1)])),
     ])
   func observe(then: Consequences) throws {
     let server = Server(

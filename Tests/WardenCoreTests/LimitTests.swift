@@ -10,11 +10,17 @@ struct LimitTests {
     return Event(at: at, step: .endOfMessage, subject: subject, wants: [.messages: 1, .recipients: recipients])
   }
 
+  private static func mail(at: Timestamp) -> Event {
+    var event = end(at: at)
+    event.step = .mail
+    return event
+  }
+
   @Test("Every window holds at most the limit, and a refusal comes at most a sixtieth too late", arguments: 0..<60)
   func oneWindow(seed: Int) {
     var random = SplitMix64(seed: seed)
     let limit = Limit(count: Int.random(in: 1...50, using: &random), window: .randomWindow(using: &random))
-    var engine = Engine(policy: Policy(rules: [Rule("rule", .messages, per: .user, limit)]))
+    let engine = Engine(policy: Policy(rules: [Rule("rule", .messages, per: .user, limit)]))
     var times = HostileTimes(seed: seed, window: limit.window)
     var admitted = ExactCounter()
     for step in 0..<200 {
@@ -35,7 +41,7 @@ struct LimitTests {
   func amounts(seed: Int) {
     var random = SplitMix64(seed: seed)
     let limit = Limit(count: Int.random(in: 1...200, using: &random), window: .randomWindow(using: &random))
-    var engine = Engine(policy: Policy(rules: [Rule("rule", .recipients, per: .user, limit)]))
+    let engine = Engine(policy: Policy(rules: [Rule("rule", .recipients, per: .user, limit)]))
     var times = HostileTimes(seed: seed, window: limit.window)
     var admitted = ExactCounter()
     for step in 0..<150 {
@@ -61,7 +67,7 @@ struct LimitTests {
       .of(Int.random(in: 10...40, using: &random), per: .days(1)),
     ].shuffled(using: &random)
     let rule = Rule(name: "rule", count: .messages, per: .user, limits: limits, then: .tempfail)
-    var engine = Engine(policy: Policy(rules: [rule]))
+    let engine = Engine(policy: Policy(rules: [rule]))
     var times = HostileTimes(seed: seed, window: limits.randomElement(using: &random)!.window)
     var admitted = ExactCounter()
     for step in 0..<200 {
@@ -77,18 +83,18 @@ struct LimitTests {
     }
   }
 
-  @Test("A clock that goes backwards never admits more in the engine's own time", arguments: 0..<40)
+  @Test("A clock that goes backwards never admits more in the key's own time", arguments: 0..<40)
   func clockGoesBackwards(seed: Int) {
     var random = SplitMix64(seed: seed)
     let limit = Limit(count: Int.random(in: 1...20, using: &random), window: .randomWindow(using: &random))
-    var engine = Engine(policy: Policy(rules: [Rule("rule", .messages, per: .user, limit)]))
+    let engine = Engine(policy: Policy(rules: [Rule("rule", .messages, per: .user, limit)]))
     var times = HostileTimes(seed: seed, window: limit.window)
     var admitted = ExactCounter()
     for step in 0..<200 {
       let now = times.next()
       let back = Bool.random(using: &random) ? 0 : Int.random(in: 0...(3 * limit.window.microseconds), using: &random)
-      // An earlier event comes as if now: the latest time seen is the engine's.
-      if back > 0 { _ = engine.decide(Event(at: now, step: .command, subject: Subject())) }
+      // What comes with an earlier time counts as if now: the latest time seen is the key's.
+      if back > 0 { _ = engine.decide(Self.mail(at: now)) }
       let isRefused = engine.decide(Self.end(at: now - TimeSpan(microseconds: back))).isRefused
       if !isRefused { admitted.add(1, at: now) }
       guard admitted.count(at: now, window: limit.window) <= limit.count else {
@@ -98,7 +104,7 @@ struct LimitTests {
     }
   }
 
-  @Test("At the promised time the same request passes, a microsecond before it does not", arguments: 0..<40)
+  @Test("At the promised time the same request passes, a microsecond before it does not", arguments: 0..<20)
   func promiseIsKept(seed: Int) throws {
     var random = SplitMix64(seed: seed)
     let limits = [
@@ -106,11 +112,18 @@ struct LimitTests {
       Limit(count: Int.random(in: 1...20, using: &random), window: .randomWindow(using: &random)),
     ]
     let rule = Rule(name: "rule", count: .recipients, per: .user, limits: limits, then: .tempfail)
-    var engine = Engine(policy: Policy(rules: [rule]))
+    let policy = Policy(rules: [rule])
+    let engine = Engine(policy: policy)
     var times = HostileTimes(seed: seed, window: limits[0].window)
     var admitted = ExactCounter()
+    /// Another engine that has seen the same.
+    func copy() -> Engine {
+      let copy = Engine(policy: policy)
+      for (at, count) in admitted.counts { _ = copy.decide(Self.end(at: at, recipients: count)) }
+      return copy
+    }
     let most = limits.map(\.count).min()!
-    for step in 0..<120 {
+    for step in 0..<60 {
       let now = times.next()
       let asked = Int.random(in: 1...most, using: &random)
       guard let refusal = engine.decide(Self.end(at: now, recipients: asked)).refusal else {
@@ -118,9 +131,8 @@ struct LimitTests {
         continue
       }
       let promised = refusal.reason.until
-      var (later, sooner) = (engine, engine)
-      let isKept = !later.decide(Self.end(at: promised, recipients: asked)).isRefused
-      let isFirst = sooner.decide(Self.end(at: promised - .microsecond, recipients: asked)).isRefused
+      let isKept = !copy().decide(Self.end(at: promised, recipients: asked)).isRefused
+      let isFirst = copy().decide(Self.end(at: promised - .microsecond, recipients: asked)).isRefused
       // No more than a slot after the exact time.
       let isNear = limits.contains {
         admitted.count(at: promised - .microsecond, window: $0.window.withSlack) + asked > $0.count

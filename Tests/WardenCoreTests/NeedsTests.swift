@@ -104,6 +104,7 @@ struct NeedsTests {
       try client.recipient(
         .refused(enhancedCode: "5.7.1", text: "unavailable; Client host [192.0.2.7] blocked using dnsbl.test"))
     }
+    if needs.contains(.headers) { client.header("X-Spam-Flag", " YES") }
     if needs.contains(.content) { client.content(bytes: 10) }
     try client.end()
     try client.mail()

@@ -96,7 +96,8 @@ struct PenaltyTests {
   func userBlock() throws {
     let server = Server(
       Rule(
-        "hijack", .messages, per: .user, .of(2, per: .hours(1)), then: Consequences(refusal: .reject, block: .hours(4)))
+        "hijack", .messages, per: .user, .of(2, per: .hours(1)),
+        then: Consequences(refusal: .reject, block: Block([.hours(4)])))
     )
     for _ in 0..<2 { try server.send() }
     #expect(try server.send()?.code == ReplyCode(code: 550, enhanced: "5.7.1"))

@@ -118,8 +118,8 @@ struct RefusedRecipientTests {
       _ = session.connect(at: .start, address: nil, port: 0, host: nil)
       _ = try session.mail(at: .start, sender: "<>", login: nil)
       for refusals in [Int.min, -1, .max, .max, 0] {
-        _ = try session.recipient(at: .start, .accepted, refusals: refusals)
-        _ = try session.recipient(at: .start, .refused(enhancedCode: "5.1.1", text: ""), refusals: refusals)
+        _ = try session.recipient(at: .start, .accepted, path: "", refusals: refusals)
+        _ = try session.recipient(at: .start, .refused(enhancedCode: "5.1.1", text: ""), path: "", refusals: refusals)
       }
       _ = try session.endOfMessage(at: .start, refusals: .max)
     }

@@ -87,7 +87,7 @@ struct SMTPSessionTests {
     }
     var session = connected()
     #expect(throws: SMTPSession.OutOfOrder.self) {
-      try session.recipient(at: .start, .accepted, refusals: nil)
+      try session.recipient(at: .start, .accepted, path: "<b@b.test>", refusals: nil)
     }
     #expect(throws: SMTPSession.OutOfOrder.self) {
       try session.endOfMessage(at: .start, refusals: nil)
@@ -106,13 +106,13 @@ struct SMTPSessionTests {
   func transactionsAreApart() throws {
     var session = connected()
     _ = try session.mail(at: .start, sender: "<a@b.test>", login: nil)
-    for _ in 0..<3 { _ = try session.recipient(at: .start, .accepted, refusals: nil) }
+    for _ in 0..<3 { _ = try session.recipient(at: .start, .accepted, path: "<b@b.test>", refusals: nil) }
     session.data()
     session.content(bytes: 700)
     let first = try session.endOfMessage(at: .start, refusals: nil)
     #expect(first.wants == [.messages: 1, .recipients: 3, .bytes: 700])
     _ = try session.mail(at: .start, sender: "<a@b.test>", login: nil)
-    _ = try session.recipient(at: .start, .accepted, refusals: nil)
+    _ = try session.recipient(at: .start, .accepted, path: "<b@b.test>", refusals: nil)
     #expect(try session.endOfMessage(at: .start, refusals: nil).wants == [.messages: 1, .recipients: 1])
   }
 
@@ -255,7 +255,7 @@ struct SMTPSessionTests {
     _ = session.connect(at: .start, address: ip("192.0.2.7"), port: 25, host: nil)
     session.settle(.refusing, at: .connect)
     _ = try session.mail(at: .start, sender: "<a@b.test>", login: nil)
-    #expect(try session.recipient(at: .start, .accepted, refusals: nil) == nil)
+    #expect(try session.recipient(at: .start, .accepted, path: "<b@b.test>", refusals: nil) == nil)
     session.settle(.refusing, at: .recipient)
     #expect(try session.endOfMessage(at: .start, refusals: nil).wants[.recipients] == 1)
     #expect(

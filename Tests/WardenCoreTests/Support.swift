@@ -30,17 +30,34 @@ extension KeyShape {
   static let sender = KeyShape(.sender)
   static let senderDomain = KeyShape(.senderDomain)
   static let server = KeyShape(.server)
+  static let helo = KeyShape(.helo)
+  static let recipient = KeyShape(.recipient)
+  static let recipientDomain = KeyShape(.recipientDomain)
 }
 
 extension Limit {
   static func of(_ count: Int, per window: TimeSpan) -> Limit { Limit(count: count, window: window) }
+
+  /// Of a fixed limit.
+  var count: Int { if case .count(let count) = bound { count } else { 0 } }
+}
+
+extension Reason.Cause {
+  /// Of a rule of one part that counts a signal.
+  static func over(signal: Signal, count: Int, limit: Int, window: TimeSpan) -> Reason.Cause {
+    .over([
+      Reason.Finding(
+        quantity: .measure(.signal(signal)), count: count, isLeast: false, limit: limit,
+        bound: .of(limit, per: window), share: nil)
+    ])
+  }
 }
 
 extension Consequences {
   static let alert = Consequences(alert: true)
   static let tempfail = Consequences(refusal: .tempfail)
   static let reject = Consequences(refusal: .reject)
-  static func block(_ span: TimeSpan) -> Consequences { Consequences(block: span) }
+  static func block(_ spans: TimeSpan...) -> Consequences { Consequences(block: Block(spans)) }
 }
 
 extension Rule {
@@ -73,6 +90,7 @@ extension Key {
 
 extension Decision {
   var refusal: Refusal? { if case .refuse(let refusal) = verdict { refusal } else { nil } }
+  var held: Reason? { if case .hold(let reason) = verdict { reason } else { nil } }
   var isExempt: Bool { if case .exempt = verdict { true } else { false } }
 }
 
@@ -80,17 +98,22 @@ extension Decision {
 
 /// The engine as the daemon wires it, with the time in the test's hands.
 final class Server {
-  var engine: Engine
+  let engine: Engine
   var now: Timestamp
   /// All that was told so far.
   private(set) var notices: [Notice] = []
 
-  init(
-    _ rules: Rule..., exempt: Exemptions = Exemptions(), realms: [String]? = ["example.org"],
-    bounds: Engine.Bounds = .init(), at now: Timestamp = .start
-  ) {
-    engine = Engine(policy: Policy(rules: rules, exempt: exempt, realms: realms), bounds: bounds)
+  init(_ policy: Policy, bounds: Engine.Bounds = .init(), at now: Timestamp = .start) {
+    engine = Engine(policy: policy, bounds: bounds)
     self.now = now
+  }
+
+  convenience init(
+    _ rules: Rule..., exempt: Exemptions = Exemptions(), realms: [String]? = ["example.org"],
+    groups: [String: Set<String>] = [:], overrides: [Override] = [], bounds: Engine.Bounds = .init()
+  ) {
+    self.init(
+      Policy(rules: rules, exempt: exempt, realms: realms, groups: groups, overrides: overrides), bounds: bounds)
   }
 
   func wait(_ span: TimeSpan) { now = now + span }
@@ -110,9 +133,11 @@ final class Server {
   }
 
   /// A client connects; a port of 0 is one of the MTA's own machine's programs.
-  func connect(_ address: String? = "192.0.2.7", port: Int = 40_000, host: String? = nil) -> Client {
+  func connect(
+    _ address: String? = "192.0.2.7", port: Int = 40_000, host: String? = nil, daemon: String? = nil
+  ) -> Client {
     let client = Client(self)
-    client.connect(address, port: port, host: host)
+    client.connect(address, port: port, host: host, daemon: daemon)
     return client
   }
 
@@ -121,12 +146,17 @@ final class Server {
   @discardableResult
   func send(
     _ login: String? = "alice", from address: String = "192.0.2.7", sender: String = "<alice@example.org>",
-    recipients: Int = 1
+    recipients: Int = 1, to paths: [String]? = nil
   ) throws -> Refusal? {
     let client = connect(address)
     defer { client.close() }
     if let refusal = client.greeting?.refusal { return refusal }
-    return try client.send(login, sender: sender, recipients: recipients)
+    return try client.send(login, sender: sender, recipients: recipients, to: paths)
+  }
+
+  /// How many of so many messages pass.
+  func sent(_ count: Int, _ login: String? = "alice", from address: String = "192.0.2.7") throws -> Int {
+    try (0..<count).count { _ in try send(login, from: address) == nil }
   }
 
   /// A client that connects and leaves without mail.
@@ -141,6 +171,18 @@ final class Server {
   /// The key's counts by rule, a count for each limit.
   func counts(_ key: Key) -> [String: [Int]] {
     engine.explain(key, at: now).standings.reduce(into: [:]) { $0[$1.rule, default: []].append($1.count) }
+  }
+
+  /// All keys that count, in parts of the index's places.
+  func keys(atMost: Int = 64, from cursor: KeyCursor = KeyCursor()) -> [Standing] {
+    var found: [Standing] = []
+    var cursor: KeyCursor? = cursor
+    while let from = cursor {
+      let (part, next) = engine.keys(from: from, atMost: atMost, at: now)
+      found += part
+      cursor = next
+    }
+    return found
   }
 
   func figure(_ name: String) -> Totals.Figure { engine.status(at: now).totals.first { $0.name == name }! }
@@ -173,9 +215,12 @@ final class Client {
     return decision
   }
 
-  func connect(_ address: String?, port: Int, host: String?) {
-    greeting = decide(session.connect(at: server.now, address: address.map(ip), port: port, host: host))
+  func connect(_ address: String?, port: Int, host: String?, daemon: String?) {
+    greeting = decide(
+      session.connect(at: server.now, address: address.map(ip), port: port, host: host, daemon: daemon))
   }
+
+  func helo(_ name: String) { session.helo(name) }
 
   @discardableResult
   func mail(_ login: String? = "alice", sender: String = "<alice@example.org>") throws -> Decision {
@@ -184,11 +229,14 @@ final class Client {
 
   /// - Parameter refusals: Sendmail's count of refused recipients, this one included.
   @discardableResult
-  func recipient(_ fate: SMTPSession.RecipientFate = .accepted, refusals: Int? = nil) throws -> Decision? {
-    decide(try session.recipient(at: server.now, fate, refusals: refusals))
+  func recipient(
+    _ fate: SMTPSession.RecipientFate = .accepted, to path: String = "<carol@example.net>", refusals: Int? = nil
+  ) throws -> Decision? {
+    decide(try session.recipient(at: server.now, fate, path: path, refusals: refusals))
   }
 
   func data() { session.data() }
+  func header(_ name: String, _ value: String) { session.header(name, value) }
   func content(bytes: Int) { session.content(bytes: bytes) }
   func abort() { session.abort() }
 
@@ -204,13 +252,17 @@ final class Client {
   func close() -> Decision? { decide(session.close(at: server.now)) }
 
   /// A message from MAIL to its end; the session stays open.
+  /// - Parameter paths: its recipients; nothing for so many of one name. Those that we refuse are left out.
   @discardableResult
   func send(
-    _ login: String? = "alice", sender: String = "<alice@example.org>", recipients: Int = 1
+    _ login: String? = "alice", sender: String = "<alice@example.org>", recipients: Int = 1, to paths: [String]? = nil
   ) throws -> Refusal? {
     if let refusal = try mail(login, sender: sender).refusal { return refusal }
-    for _ in 0..<recipients { try recipient() }
+    var refusal: Refusal?
+    for path in paths ?? Array(repeating: "<carol@example.net>", count: recipients) {
+      refusal = try recipient(to: path)?.refusal ?? refusal
+    }
     data()
-    return try end().refusal
+    return try end().refusal ?? refusal
   }
 }

@@ -31,7 +31,7 @@ struct HostileTimes {
 
   /// Never before the last one.
   mutating func next() -> Timestamp {
-    let slot = window / WindowCounter.slotsPerWindow
+    let slot = window / Meter.slotsPerWindow
     let time =
       switch Int.random(in: 0..<8, using: &random) {
       case 0: now.microseconds
@@ -52,7 +52,7 @@ struct HostileTimes {
   }
 
   private func firstOfSlot(after time: Int) -> Int {
-    let slots = WindowCounter.slotsPerWindow
+    let slots = Meter.slotsPerWindow
     let next = time * slots / window + 1
     return (next * window + slots - 1) / slots
   }
@@ -67,7 +67,7 @@ extension TimeSpan {
 
   /// With the longest that a count may stay in the window: a sixtieth more.
   var withSlack: TimeSpan {
-    TimeSpan(microseconds: microseconds + (microseconds + 59) / WindowCounter.slotsPerWindow + 1)
+    TimeSpan(microseconds: microseconds + (microseconds + 59) / Meter.slotsPerWindow + 1)
   }
 }
 
@@ -77,11 +77,11 @@ struct WindowCounterTests {
     var random = SplitMix64(seed: seed)
     let window = TimeSpan.randomWindow(using: &random)
     var times = HostileTimes(seed: seed, window: window)
-    var counter = WindowCounter()
+    var counter = WindowCounter(window: window)
     var exact = ExactCounter()
     for step in 0..<150 {
       let now = times.next()
-      let count = counter.count(at: now, window: window)
+      let count = counter.count(at: now)
       let least = exact.count(at: now, window: window)
       let most = exact.count(at: now, window: window.withSlack)
       guard (least...most).contains(count) else {
@@ -89,7 +89,7 @@ struct WindowCounterTests {
         return
       }
       let added = Int.random(in: 1...9, using: &random)
-      counter.add(added, at: now, window: window)
+      counter.add(added, at: now)
       exact.add(added, at: now)
     }
   }
@@ -99,20 +99,20 @@ struct WindowCounterTests {
     var random = SplitMix64(seed: seed)
     let window = TimeSpan.randomWindow(using: &random)
     var times = HostileTimes(seed: seed, window: window)
-    var counter = WindowCounter()
+    var counter = WindowCounter(window: window)
     for step in 0..<60 {
       let now = times.next()
-      counter.add(Int.random(in: 1...9, using: &random), at: now, window: window)
+      counter.add(Int.random(in: 1...9, using: &random), at: now)
       let rest = Int.random(in: 0...20, using: &random)
-      let promised = counter.time(untilAtMost: rest, window: window, now: now)
+      let promised = counter.time(untilAtMost: rest, now: now)
       var atPromise = counter
-      guard atPromise.count(at: promised, window: window) <= rest else {
+      guard atPromise.count(at: promised) <= rest else {
         Issue.record("seed \(seed), step \(step), window \(window): more than \(rest) at the promised time")
         return
       }
       guard promised > now else { continue }
       var justBefore = counter
-      guard justBefore.count(at: Timestamp(microseconds: promised.microseconds - 1), window: window) > rest else {
+      guard justBefore.count(at: Timestamp(microseconds: promised.microseconds - 1)) > rest else {
         Issue.record("seed \(seed), step \(step), window \(window): at most \(rest) before the promised time")
         return
       }
@@ -123,21 +123,21 @@ struct WindowCounterTests {
   func leavesAfterAWindowAndASlot() {
     let window = TimeSpan.minutes(1)
     let edge = Timestamp(microseconds: 1_795_515_240_000_000)
-    var counter = WindowCounter()
-    counter.add(1, at: edge, window: window)
-    #expect(counter.count(at: edge + .seconds(61) - .microsecond, window: window) == 1)
-    #expect(counter.count(at: edge + .seconds(61), window: window) == 0)
-    #expect(counter.isEmpty)
+    var counter = WindowCounter(window: window)
+    counter.add(1, at: edge)
+    #expect(counter.count(at: edge + .seconds(61) - .microsecond) == 1)
+    #expect(counter.count(at: edge + .seconds(61)) == 0)
   }
 
-  @Test("Sums that no integer holds stay at the largest instead of wrapping round")
+  @Test("Sums that no cell holds stay at the largest instead of wrapping round")
   func saturates() {
-    var counter = WindowCounter()
-    counter.add(.max, at: .start, window: .hours(1))
-    counter.add(.max, at: .start + .minutes(5), window: .hours(1))
-    #expect(counter.count(at: .start + .minutes(5), window: .hours(1)) == .max)
-    #expect(counter.count(at: .start + .minutes(62), window: .hours(1)) == .max)
-    #expect(counter.count(at: .start + .minutes(67), window: .hours(1)) == 0)
+    var counter = WindowCounter(window: .hours(1))
+    for _ in 0..<3 { counter.add(.max, at: .start) }
+    #expect(counter.count(at: .start) == Cell.largestNumber)
+    counter.add(.max, at: .start + .minutes(5))
+    #expect(counter.count(at: .start + .minutes(62)) == Cell.largestNumber)
+    #expect(counter.count(at: .start + .minutes(67)) == 0)
+    #expect(Cell.largestNumber > Limit.largestCount)
   }
 }
 

@@ -22,6 +22,10 @@ struct GoodPolicyTests {
     #expect(configuration.policy.exempt == wanted.policy.exempt)
     #expect(configuration.policy.rules.count == wanted.policy.rules.count)
     for (rule, wanted) in zip(configuration.policy.rules, wanted.policy.rules) { #expect(rule == wanted) }
+    #expect(configuration.policy.overrides.count == wanted.policy.overrides.count)
+    for (override, wanted) in zip(configuration.policy.overrides, wanted.policy.overrides) {
+      #expect(override == wanted)
+    }
     #expect(configuration == wanted)
   }
 
@@ -70,7 +74,7 @@ struct GoodPolicyTests {
   @Test("Every signal can be counted", arguments: Signal.allCases)
   func signal(_ signal: Signal) throws {
     let rules = try readGood(PolicyText.rule(count: signal.name, per: "ip")).policy.rules
-    #expect(rules.map(\.count) == [signal])
+    #expect(rules.map(\.parts) == [[Part(.measure(.signal(signal)), [Limit(count: 30, window: .hours(1))])]])
   }
 
   @Test("Every kind of key can be counted for, alone, as a list of one and in a pair", arguments: KeyKind.allCases)
@@ -111,6 +115,52 @@ struct GoodPolicyTests {
     #expect(try readGood(policy).policy.rules.map(\.reply?.code) == [wanted])
   }
 
+  @Test(
+    "Limits can be read alone, as the command line needs them",
+    arguments: [
+      ("500 per 1h", [Limit(count: 500, window: .hours(1))]),
+      ("500 per 1h, 2000 per 1d", [Limit(count: 500, window: .hours(1)), Limit(count: 2_000, window: .days(1))]),
+      (
+        "5x usual, at least 50 per 1h; 900 per 1h",
+        [Limit(.usual(.init(tenths: 50, atLeast: 50)), window: .hours(1)), Limit(count: 900, window: .hours(1))]
+      ),
+      ("", nil), (";", nil), ("500", nil), ("500 per 1h,", nil), ("500 per 1h, 600 per 1h", nil), ("0 per 1h", nil),
+      ("10% per 1h, at least 20", nil),
+    ])
+  func limits(text: String, wanted: [Limit]?) {
+    let limits = try? PolicyReader.limits(text, of: .measure(.signal(.messages)))
+    #expect(limits == wanted)
+  }
+
+  @Test("Prefixes to climb are kept shorter than the network")
+  func climb() throws {
+    func prefix(_ text: String) throws -> NetworkPrefix {
+      try readGood("network-prefix: \(text)\n" + PolicyText.rule).policy.networkPrefix
+    }
+    #expect(try prefix("{ipv6: 56}").climb == [48])
+    #expect(try prefix("{ipv6: 48}").climb == [])
+    #expect(try prefix("{climb: []}").climb == [])
+    #expect(try prefix("{climb: 60, climb-after: 2}") == NetworkPrefix(climb: [60], climbAfter: 2))
+  }
+
+  @Test("The least memory is taken", arguments: ["16MB", "16000kB", "16000000"])
+  func memory(text: String) throws {
+    #expect(try readGood("memory: \(text)\n" + PolicyText.rule).policy.memory == 16_000_000)
+  }
+
+  @Test("A block's times are read in every way of writing them")
+  func blockTimes() throws {
+    let spans: [TimeSpan] = [.hours(1), .days(1), .days(7)]
+    for then in [
+      "block for 1h, 1d, 7d", "[block for 1h, 1d, 7d]", "[\"block for 1h, 1d\", 7d]", "[block for 1h , 1d,7d ]",
+    ] {
+      #expect(try readGood(PolicyText.rule(then: then)).policy.rules.map(\.then) == [Consequences(block: Block(spans))])
+    }
+    let mixed = try readGood(PolicyText.rule(then: "[alert, block user for 1h, 1d, 7d, tempfail]")).policy.rules
+    let wanted = Consequences(alert: true, refusal: .tempfail, block: Block(spans, kind: .user))
+    #expect(mixed.map(\.then) == [wanted])
+  }
+
   // MARK: - YAML's ways
 
   @Test(
@@ -146,7 +196,8 @@ struct GoodPolicyTests {
       """
     ).policy.rules
     #expect(rules.map(\.name) == ["a", "b"])
-    #expect(rules.map(\.limits.count) == [2, 2] && rules[0].limits == rules[1].limits)
+    #expect(rules.map { $0.parts[0].limits.count } == [2, 2])
+    #expect(rules[0].parts[0].limits == rules[1].parts[0].limits)
   }
 
   @Test(
@@ -263,7 +314,7 @@ struct GoodPolicyTests {
     let rules = """
       rules:
         - {name: first, count: messages, per: \(per), limit: 5 per 1h, then: \(then), mode: \(mode)}
-        - {name: second, count: messages, per: \(per), limit: 5 per 1h, then: \(then), mode: \(mode)}
+        - {name: second, count: messages, per: \(per), limit: 4 per 1m, then: \(then), mode: \(mode)}
       """
     let warning = """
       good.yaml:2:10: warning: exempt users are known only once they have logged in; rule "first" can turn their \

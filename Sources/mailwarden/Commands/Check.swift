@@ -9,11 +9,15 @@ struct Check: ParsableCommand {
 
   @Argument(help: "The policy file. (default: --config)")
   var file: String?
+  @Flag(name: .long, help: "List what rules can count, instead of checking a file.")
+  var signals = false
   @OptionGroup var config: ConfigOption
   @OptionGroup var output: JSONFlag
 
   private struct Report: Encodable {
     struct Finding: Encodable {
+      /// The policy, what it includes, or one of its tests.
+      let file: String
       let line: Int
       let column: Int
       let severity: String
@@ -26,19 +30,26 @@ struct Check: ParsableCommand {
   }
 
   func run() throws {
+    if signals {
+      let list = SignalList()
+      return print(output.json ? JSONCoding.text(list, pretty: true) : list.text)
+    }
     let path = file ?? config.config
     let read = PolicyFile(path: path).read()
     let isSound = read.configuration != nil
     let rules = read.configuration?.policy.rules ?? []
+    let findings =
+      read.diagnostics + (read.configuration.map { PolicyTests.warnings(for: $0, file: path) } ?? [])
     if output.json {
       let report = Report(
         file: path, ok: isSound, rules: rules.count,
-        findings: read.diagnostics.map {
-          .init(line: $0.line, column: $0.column, severity: $0.severity.rawValue, message: $0.message)
+        findings: findings.map {
+          .init(
+            file: $0.file, line: $0.line, column: $0.column, severity: $0.severity.rawValue, message: $0.message)
         })
       print(JSONCoding.text(report, pretty: true))
     } else {
-      for diagnostic in read.diagnostics { printError(diagnostic.description) }
+      for diagnostic in findings { printError(diagnostic.description) }
       if isSound {
         let enforced = rules.filter { $0.mode == .enforce }.count
         print("\(path): good: \(rules.count) rules, \(enforced) enforced, \(rules.count - enforced) observed")

@@ -16,7 +16,8 @@ struct Status: ParsableCommand {
     let uptime = TimeSpan.seconds(status.uptime_seconds)
     var lines = [
       "mailwarden \(status.version), process \(status.pid), up \(uptime), policy \(Quoted.control(status.policy_file))",
-      "sessions open: \(status.sessions_open)   penalties: \(status.penalties)   keys counted: \(status.keys)",
+      "sessions open: \(status.sessions_open)   penalties: \(status.penalties)   keys counted: \(status.keys), in "
+        + "\(status.memory_bytes / 1_000_000) of \(status.memory_bound_bytes / 1_000_000) MB",
     ]
     if let reload = status.last_reload, !reload.ok {
       lines.append("LAST RELOAD FAILED at \(reload.at); the policy before it is in force:")
@@ -31,6 +32,7 @@ struct Status: ParsableCommand {
     let faults = status.faults
     let wrong = [
       ("milter faults", faults.milter_faults), ("log entries dropped", faults.dropped_notices),
+      ("commands dropped", faults.dropped_commands),
       ("keys evicted", faults.evicted_keys), ("penalties dropped", faults.dropped_penalties),
       ("episodes dropped", faults.dropped_episodes),
     ].filter { $0.1 > 0 }

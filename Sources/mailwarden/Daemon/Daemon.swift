@@ -11,7 +11,7 @@ import WardenPolicy
 ///
 ///     main thread      signals: reload, stop
 ///     libmilter's pool sessions ─▶ Gate ─▶ Engine
-///     Swift's pool     Outbox ─▶ log;  control socket ─▶ Control ─▶ Engine
+///     Swift's pool     Outbox ─▶ log, commands;  control socket ─▶ Control ─▶ Engine
 final class Daemon: Sendable {
   /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
   private static let drainMilliseconds: Int32 = 9_000
@@ -25,8 +25,9 @@ final class Daemon: Sendable {
   private let configuration: Configuration
   private let logger: Logger
   private let clock = LiveClock()
-  private let engine: Locked<Engine>
+  private let engine: Engine
   private let outbox: Outbox
+  private let runner: CommandRunner
   private let onFault: Locked<FaultPolicy>
   private let lastReload = Locked<ReloadReport?>(nil)
   /// Held through a reload: SIGHUP and the control socket can both ask for one.
@@ -39,8 +40,9 @@ final class Daemon: Sendable {
     self.configuration = configuration
     self.logger = logger
     started = clock.now()
-    engine = Locked(Engine(policy: configuration.policy))
-    outbox = Outbox(logger: logger)
+    engine = Engine(policy: configuration.policy)
+    runner = CommandRunner(commands: configuration.commands, logger: logger)
+    outbox = Outbox(logger: logger, runner: runner)
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     let gate = Gate(engine: engine, clock: clock, outbox: outbox)
@@ -139,7 +141,7 @@ final class Daemon: Sendable {
     let control = Control(
       engine: engine,
       process: Control.Process(version: Version.text, pid: Int(getpid()), started: started, policyFile: file.path),
-      now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() })
+      now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() }, limits: Self.limits)
     // Hummingbird tells of each request at debug level.
     var quiet = logger
     quiet.logLevel = max(logger.logLevel, .notice)
@@ -149,7 +151,8 @@ final class Daemon: Sendable {
     }
     let group = ServiceGroup(
       configuration: ServiceGroupConfiguration(
-        services: [.init(service: outbox), .init(service: application)], gracefulShutdownSignals: [], logger: quiet))
+        services: [.init(service: runner), .init(service: outbox), .init(service: application)],
+        gracefulShutdownSignals: [], logger: quiet))
     let done = DispatchSemaphore(value: 0)
     Task {
       do { try await group.run() } catch { outcome.settle(.failure(error)) }
@@ -229,7 +232,8 @@ final class Daemon: Sendable {
     }
     var warnings = read.warnings.map(\.description)
     if let new = read.configuration {
-      engine.withLock { $0.replace(policy: new.policy) }
+      engine.replace(policy: new.policy)
+      runner.replace(commands: new.commands)
       onFault.withLock { $0 = FaultPolicy(new.onFault) }
       if (new.milter, new.control, new.user) != (configuration.milter, configuration.control, configuration.user) {
         let message = "\(file.path): warning: \"listen\" and \"user\" take effect at the next start"
@@ -245,10 +249,18 @@ final class Daemon: Sendable {
     return report
   }
 
+  @Sendable private static func limits(_ text: String, of quantity: Quantity) throws(ErrorReport) -> [Limit] {
+    do throws(PolicyReader.LimitProblem) {
+      return try PolicyReader.limits(text, of: quantity)
+    } catch {
+      throw ErrorReport(error: error.message)
+    }
+  }
+
   private func gauges() -> Control.Gauges {
     Control.Gauges(
       openSessions: server.openSessions, milterFaults: server.faultCount,
-      droppedNotices: outbox.dropped + LogWriter.shared.dropped,
+      droppedNotices: outbox.dropped + LogWriter.shared.dropped, droppedCommands: runner.dropped,
       lastReload: lastReload.withLock { $0 })
   }
 

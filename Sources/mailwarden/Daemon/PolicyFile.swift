@@ -6,39 +6,48 @@ import WardenPolicy
 struct PolicyFile {
   let path: String
 
-  /// Larger than any policy; a mistyped path to a log must not be read whole.
-  private static let largest = 4 << 20
-
   func read() -> ReadResult {
-    func unreadable(_ why: String) -> ReadResult {
-      ReadResult(
+    let text: String
+    do throws(PlainFile.Unreadable) {
+      text = try PlainFile.read(path)
+    } catch {
+      return ReadResult(
         configuration: nil,
-        diagnostics: [Diagnostic(file: path, line: 0, column: 0, message: "cannot be read: \(why)")])
+        diagnostics: [Diagnostic(file: path, line: 0, column: 0, message: "cannot be read: \(error)")])
     }
-    // A pipe in the place of the file must not hold anything up.
-    let descriptor = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC)
-    guard descriptor >= 0, let file = fdopen(descriptor, "r") else {
-      return unreadable(String(cString: strerror(errno)))
-    }
-    defer { fclose(file) }
-    var status = stat()
-    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-      return unreadable("it is not a plain file")
-    }
-    var bytes = [UInt8](repeating: 0, count: Self.largest + 1)
-    let count = fread(&bytes, 1, bytes.count, file)
-    if ferror(file) != 0 { return unreadable(String(cString: strerror(errno))) }
-    if count > Self.largest { return unreadable("it is larger than \(Self.largest >> 20) MiB") }
-    guard let text = String(validating: bytes[..<count], as: UTF8.self) else {
-      return unreadable("it is not UTF-8 text")
-    }
-    return PolicyReader.read(text, file: path) { socket in
-      do throws(MilterSocket.Problem) {
-        _ = try MilterSocket(socket)
-        return nil
+    return PolicyReader.read(
+      text, file: path, now: LiveClock().now(),
+      socketCheck: { socket in
+        do throws(MilterSocket.Problem) {
+          _ = try MilterSocket(socket)
+          return nil
+        } catch {
+          return error.description
+        }
+      }, load: load)
+  }
+
+  /// What `include` names: a file, or a folder's `*.yaml` in the order of their names.
+  private func load(_ name: String) throws(PolicyReader.IncludeProblem) -> [(file: String, text: String)] {
+    let place = URL(fileURLWithPath: name, relativeTo: URL(fileURLWithPath: path).deletingLastPathComponent()).path
+    var files = [place]
+    var isFolder: ObjCBool = false
+    if FileManager.default.fileExists(atPath: place, isDirectory: &isFolder), isFolder.boolValue {
+      do {
+        files = try FileManager.default.contentsOfDirectory(atPath: place).filter { $0.hasSuffix(".yaml") }.sorted()
+          .map { "\(place)/\($0)" }
       } catch {
-        return error.description
+        throw PolicyReader.IncludeProblem("the folder cannot be listed")
       }
     }
+    var texts: [(file: String, text: String)] = []
+    for file in files {
+      do throws(PlainFile.Unreadable) {
+        texts.append((file, try PlainFile.read(file)))
+      } catch {
+        throw PolicyReader.IncludeProblem(files == [place] ? error.description : "\(file): \(error.description)")
+      }
+    }
+    return texts
   }
 }

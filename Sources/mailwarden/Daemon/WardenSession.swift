@@ -16,7 +16,12 @@ final class WardenSession: MilterSession {
     session = SMTPSession(setup)
 
     negotiation.stages = [.connect, .mail, .endOfMessage]
-    negotiation.macros = needs.contains(.refusedRecipients) ? Self.macrosWithRefusals : Self.macros
+    negotiation.macros = Self.macros[needs.intersection([.refusedRecipients, .daemonName])]!
+    negotiation.actions = negotiation.offeredActions.intersection(.quarantine)
+    if needs.contains(.helo) {
+      negotiation.stages.insert(.helo)
+      negotiation.withoutReply.insert(.helo)
+    }
     if !needs.contains(.connectReply) { negotiation.withoutReply.insert(.connect) }
     if needs.contains(.recipients) {
       negotiation.stages.insert(.recipient)
@@ -25,26 +30,45 @@ final class WardenSession: MilterSession {
     negotiation.seesRefusedRecipients = needs.contains(.refusedRecipients)
     if needs.contains(.data) { negotiation.stages.insert(.data) }
     if needs.contains(.unknownCommands) { negotiation.stages.insert(.unknown) }
+    if needs.contains(.content) || needs.contains(.headers) {
+      negotiation.stages.insert(.header)
+      negotiation.withoutReply.insert(.header)
+    }
     if needs.contains(.content) {
-      negotiation.stages.formUnion([.header, .body])
-      negotiation.withoutReply.formUnion([.header, .body])
+      negotiation.stages.insert(.body)
+      negotiation.withoutReply.insert(.body)
     }
   }
 
-  private static let macros: MacroLists = [
-    .connect: [.hostName], .mail: [.authUser, .queueID], .recipient: [.queueID], .endOfMessage: [.queueID],
-  ]
-  private static let macrosWithRefusals: MacroLists = [
-    .connect: [.hostName], .mail: [.authUser, .queueID],
-    .recipient: [.recipientMailer, .recipientHost, .recipientAddress, .badRecipients, .queueID],
-    .endOfMessage: [.queueID, .badRecipients],
-  ]
+  private static let macros: [Needs: MacroLists] = {
+    let all: [Needs] = [[], .refusedRecipients, .daemonName, [.refusedRecipients, .daemonName]]
+    return Dictionary(
+      uniqueKeysWithValues: all.map { needs in
+        let refusals = needs.contains(.refusedRecipients)
+        return (
+          needs,
+          [
+            .connect: needs.contains(.daemonName) ? [.hostName, .daemonName] : [.hostName],
+            .mail: [.authUser, .queueID],
+            .recipient: refusals
+              ? [.recipientMailer, .recipientHost, .recipientAddress, .badRecipients, .queueID] : [.queueID],
+            .endOfMessage: refusals ? [.queueID, .badRecipients] : [.queueID],
+          ]
+        )
+      })
+  }()
 
   func connect(host: String, address: PeerAddress?, _ context: Context) throws -> Answer {
     try answer(
       session.connect(
         at: gate.clock.now(), address: address.map(IPAddress.init), port: Int(address?.port ?? 0),
-        host: context.value(.hostName)), context)
+        host: context.value(.hostName), daemon: needs.contains(.daemonName) ? context.value(.daemonName) : nil), context
+    )
+  }
+
+  func helo(_ name: String, _ context: Context) -> Answer {
+    session.helo(name)
+    return .continue
   }
 
   func mail(_ sender: EnvelopeArguments, _ context: Context) throws -> Answer {
@@ -53,14 +77,16 @@ final class WardenSession: MilterSession {
 
   func recipient(_ recipient: EnvelopeArguments, _ context: Context) throws -> Answer {
     guard needs.contains(.refusedRecipients) else {
-      return try answer(session.recipient(at: gate.clock.now(), .accepted, refusals: nil), context)
+      return try answer(
+        session.recipient(at: gate.clock.now(), .accepted, path: recipient.path, refusals: nil), context)
     }
     let fate: SMTPSession.RecipientFate =
       context.value(.recipientMailer, is: "error")
       ? .refused(
         enhancedCode: context.value(.recipientHost) ?? "", text: context.value(.recipientAddress) ?? "")
       : .accepted
-    return try answer(session.recipient(at: gate.clock.now(), fate, refusals: refusals(context)), context)
+    return try answer(
+      session.recipient(at: gate.clock.now(), fate, path: recipient.path, refusals: refusals(context)), context)
   }
 
   func data(_ context: Context) -> Answer {
@@ -70,6 +96,7 @@ final class WardenSession: MilterSession {
 
   func header(_ name: UnsafePointer<CChar>, _ value: UnsafePointer<CChar>, _ context: Context) -> Answer {
     session.content(bytes: strlen(name) + strlen(value) + ": \r\n".utf8.count)
+    if needs.contains(.headers) { session.header(String(cString: name), String(cString: value)) }
     return .continue
   }
 
@@ -104,6 +131,10 @@ final class WardenSession: MilterSession {
     switch decision.verdict {
     case .goOn: return .continue
     case .exempt: return .accept
+    case .hold(let reason):
+      // The MTA shows the words in its queue; a client's are among them.
+      try context.quarantine(reason: Quoted.control("\(reason.rule): \(reason.sentence)"))
+      return .continue
     case .refuse(let refusal):
       return .refuse(
         try SMTPReply(code: refusal.code.code, enhancedCode: refusal.code.enhanced, lines: refusal.lines))

@@ -1,0 +1,131 @@
+/// Which mail a rule looks at.
+///
+/// In `only`, conditions of one kind are alternatives, and every kind named has to hold. Of `except`, one is enough to
+/// spare.
+public struct Filter: Sendable, Hashable {
+  public var only: [Match]
+  public var except: [Match]
+
+  public init(only: [Match] = [], except: [Match] = []) {
+    self.only = only
+    self.except = except
+  }
+
+  public var isEmpty: Bool { only.isEmpty && except.isEmpty }
+  public var matches: [Match] { only + except }
+}
+
+/// One condition of a filter.
+public enum Match: Sendable, Hashable {
+  case authenticated, anonymous
+  /// Mail of the null sender, of a sender that a forwarder rewrote (SRS), and of mailing lists (`List-Id`, `Precedence`).
+  case bounces, forwards, lists
+  /// From a network that the user first used within the last two weeks; never while the user itself is being learned.
+  case newNetwork
+  /// The MTA's name of the service that took the connection (`{daemon_name}`).
+  case daemon(String)
+  case network(Network)
+  case user(String)
+  case group(String)
+  case senderDomain(String)
+
+  /// Matches of one kind are alternatives.
+  public enum Kind: Sendable, Hashable { case authentication, mail, network, daemon, who, senderDomain }
+
+  public var kind: Kind {
+    switch self {
+    case .authenticated, .anonymous: .authentication
+    case .bounces, .forwards, .lists: .mail
+    case .newNetwork, .network: .network
+    case .daemon: .daemon
+    case .user, .group: .who
+    case .senderDomain: .senderDomain
+    }
+  }
+
+  /// The conditions that are one word, and those that need a value.
+  public static let words: [(name: String, match: Match)] = [
+    ("authenticated", .authenticated), ("anonymous", .anonymous), ("bounces", .bounces), ("forwards", .forwards),
+    ("lists", .lists), ("new-network", .newNetwork),
+  ]
+  public static let wordsWithValue = ["daemon", "network", "user", "group", "sender-domain"]
+
+  /// Whether it is known only once the client has had the chance to log in.
+  var isAboutLogin: Bool {
+    switch self {
+    case .authenticated, .anonymous, .user, .group: true
+    default: false
+    }
+  }
+
+  /// Whether it is about the client rather than about a message.
+  var isAboutSession: Bool {
+    switch self {
+    case .authenticated, .anonymous, .user, .group, .daemon, .network: true
+    case .bounces, .forwards, .lists, .newNetwork, .senderDomain: false
+    }
+  }
+
+  /// What the MTA must show us for it.
+  public var needs: Needs {
+    switch self {
+    case .lists: .headers
+    case .daemon: .daemonName
+    default: []
+    }
+  }
+}
+
+extension Match: CustomStringConvertible {
+  /// As the policy file writes it.
+  public var description: String {
+    switch self {
+    case .authenticated: "authenticated"
+    case .anonymous: "anonymous"
+    case .bounces: "bounces"
+    case .forwards: "forwards"
+    case .lists: "lists"
+    case .newNetwork: "new-network"
+    case .daemon(let name): "daemon \(name)"
+    case .network(let network): "network \(network)"
+    case .user(let user): "user \(user)"
+    case .group(let group): "group \(group)"
+    case .senderDomain(let domain): "sender-domain \(domain)"
+    }
+  }
+}
+
+extension Filter {
+  /// Whether the rule looks at this event. What is not known yet is taken as not so.
+  func covers(
+    _ event: borrowing Event, realms: LocalRealms, groups: [String: Set<String>], isNewNetwork: Bool
+  ) -> Bool {
+    func holds(_ match: Match) -> Bool {
+      switch match {
+      case .authenticated: return event.subject.user != nil
+      case .anonymous: return event.subject.user == nil
+      case .bounces: return event.kind.contains(.bounce)
+      case .forwards: return event.kind.contains(.forward)
+      case .lists: return event.kind.contains(.list)
+      case .newNetwork: return isNewNetwork
+      case .daemon(let name): return event.subject.daemon == name
+      case .network(let network): return event.subject.address.map(network.contains) ?? false
+      case .user(let name): return event.subject.user.map { realms.names(of: $0).contains(name) } ?? false
+      case .group(let group): return event.subject.user.map { realms.isMember($0, of: groups[group] ?? []) } ?? false
+      case .senderDomain(let domain): return event.subject.senderDomain == domain
+      }
+    }
+    if except.contains(where: holds) { return false }
+    return only.allSatisfy { match in holds(match) || only.contains { $0.kind == match.kind && holds($0) } }
+  }
+
+  /// The same wherever the client is. What is new or usual is so for the key, not for its mail from new networks.
+  var anyNetwork: Filter {
+    Filter(only: only.filter { $0 != .newNetwork }, except: except.filter { $0 != .newNetwork })
+  }
+
+  /// What of it is about the client: a block spares whom its rule spares.
+  var ofSession: Filter { Filter(only: only.filter(\.isAboutSession), except: except.filter(\.isAboutSession)) }
+
+  var isAboutLogin: Bool { matches.contains(where: \.isAboutLogin) }
+}

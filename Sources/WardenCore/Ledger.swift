@@ -1,0 +1,393 @@
+/// One event at the counters: what it brings, what it asks for, and for each of its keys what the rules say.
+///
+/// Lives for one call of the engine, while the shards of all its keys are held.
+struct Ledger {
+  /// A key that the event concerns.
+  struct Target {
+    let shelf: Int
+    let name: KeyNames.Name
+    /// How many of the message's recipients are this key's.
+    let recipients: Int
+  }
+
+  /// A rule over its limits.
+  struct Trip {
+    let rule: MeteredRule
+    let reason: Reason
+    /// Whether the event itself may be refused or held for it: not for what has passed already.
+    let mayAct: Bool
+  }
+
+  private let event: Event
+  private let book: Rulebook
+  private let realms: LocalRealms
+  private(set) var names = KeyNames()
+  private(set) var targets: [Target] = []
+  private(set) var trips: [Trip] = []
+  /// Bit n: whether filter n is known to hold, or not to.
+  private var known: UInt64 = 0
+  private var held: UInt64 = 0
+  private var values: [[ValueHash]?] = []
+
+  init(_ event: Event, _ book: Rulebook, _ realms: LocalRealms) {
+    self.event = event
+    self.book = book
+    self.realms = realms
+  }
+
+  // MARK: - Whose counts
+
+  /// Gathers the keys; the shards of their names are then to be held for `count`.
+  mutating func gather(isRefused: Bool) {
+    for (place, shelf) in book.shelves.enumerated() where concerns(shelf, isRefused) {
+      guard shelf.shape.isPerRecipient, event.step == .endOfMessage else {
+        if let name = names.append(shelf.shape, of: event.subject) {
+          targets.append(Target(shelf: place, name: name, recipients: 1))
+        }
+        continue
+      }
+      var subject = event.subject
+      var counts: [KeyPart: (Recipient, Int)] = [:]
+      let kind = shelf.shape.kinds.first { $0 == .recipient || $0 == .recipientDomain }!
+      for recipient in event.recipients {
+        subject.recipient = recipient
+        if let part = subject.part(kind) { counts[part, default: (recipient, 0)].1 += 1 }
+      }
+      for (recipient, count) in counts.values {
+        subject.recipient = recipient
+        if let name = names.append(shelf.shape, of: subject) {
+          targets.append(Target(shelf: place, name: name, recipients: count))
+        }
+      }
+    }
+  }
+
+  private func concerns(_ shelf: Shelf, _ isRefused: Bool) -> Bool {
+    if shelf.happening & event.happened.mask != 0 || shelf.feedsAtMail && event.step == .mail { return true }
+    if isRefused { return book.countsRefused && (shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd) }
+    if event.canRefuse, event.step != .connect {
+      if shelf.looksAfter || shelf.looksAtWants && asks(shelf) { return true }
+    }
+    return event.step == .endOfMessage && (shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd)
+  }
+
+  /// Whether what is asked for is looked at here: recipients one by one as they come, all else when the message begins;
+  /// and everything at its end.
+  private func asks(_ shelf: Shelf) -> Bool {
+    event.step == .endOfMessage || event.step == (shelf.shape.isPerRecipient ? .recipient : .mail)
+  }
+
+  // MARK: - Counting and judging
+
+  /// - Parameter isRefused: whether a penalty has refused it already.
+  mutating func count(_ isRefused: Bool, _ held: KeyTable.Held) {
+    for target in targets where book.shelves[target.shelf].hears(event) {
+      feed(target, .happened, held)
+      judge(target, held, adding: false, mayAct: true) { $0.hears($1) }
+    }
+    var isRefused = isRefused || event.canRefuse && trips.contains { $0.rule.refusesNow }
+    if event.canRefuse, event.step != .connect, !isRefused {
+      for target in targets {
+        let shelf = book.shelves[target.shelf]
+        let isAsked = shelf.looksAtWants && asks(shelf)
+        guard shelf.looksAfter || isAsked else { continue }
+        judge(target, held, adding: true, mayAct: true) { rule, event in
+          guard !rule.waitsForEnd || event.step == .endOfMessage else { return false }
+          return rule.looksAtWants
+            ? isAsked && (rule.admitted & event.wants.mask != 0 || rule.readsAttributesAtEnd)
+            : rule.looksAfter && !rule.hears(event)
+        }
+      }
+      isRefused = trips.contains { $0.rule.refusesNow }
+    }
+    if isRefused {
+      // A recipient alone is no message.
+      if book.countsRefused, event.step == .mail || event.step == .endOfMessage { countWanted(.refused, held) }
+    } else if event.step == .endOfMessage {
+      countWanted(.admitted, held)
+    }
+  }
+
+  private enum Fate { case happened, admitted, refused }
+
+  /// What was asked for counts, and rules that only tell look at the result.
+  private mutating func countWanted(_ fate: Fate, _ held: KeyTable.Held) {
+    for target in targets {
+      let shelf = book.shelves[target.shelf]
+      guard shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd && event.step == .endOfMessage else { continue }
+      feed(target, fate, held)
+      judge(target, held, adding: false, mayAct: false) { rule, event in
+        !rule.looksAtWants && (rule.admitted & event.wants.mask != 0 || rule.readsAttributesAtEnd)
+          && (fate == .admitted || rule.countsRefused)
+      }
+    }
+  }
+
+  private mutating func feed(_ target: Target, _ fate: Fate, _ held: KeyTable.Held) {
+    let shelf = book.shelves[target.shelf]
+    let old = held.find(target.name, in: names)
+    findNetwork(shelf, old?.cells, held.now)
+    let counting: Signal.Counting = fate == .happened ? .occurred : .admitted
+    let brings = event.step == (fate == .happened ? .mail : .endOfMessage)
+    // Whom a refused message was for is not known any better by it.
+    let remembers = brings && fate != .refused
+    var room = 0
+    var news: [(Attribute, Int)] = []
+    if brings {
+      for memory in shelf.memories where memory.attribute.declaration.counting == counting {
+        let values = values(of: memory.attribute)
+        if remembers { room += min(values.count, memory.meter.capacity) }
+        guard let old, let birth = shelf.birth else { continue }
+        news.append(
+          (memory.attribute, memory.meter.unknown(values, old.cells, born: birth.born(old.cells), at: held.now)))
+      }
+    }
+    for feed in shelf.feeds where takes(feed, counting, fate) {
+      for meter in feed.meters {
+        switch meter.kind {
+        case .distinct(let attribute): room += min(values(of: attribute).count, meter.capacity)
+        case .usual: room += 2
+        default: room += 1
+        }
+      }
+    }
+    guard room > 0 else { return }
+    if shelf.birth != nil, old == nil { room += 1 }
+    guard let record = held.record(for: target.name, in: names, roomFor: room, book.layout) else { return }
+    var cells = record.cells
+    if old == nil { shelf.birth?.bear(&cells, at: held.now) }
+    for feed in shelf.feeds where takes(feed, counting, fate) {
+      let amount = amount(feed.source, target, counting, news)
+      guard amount > 0 else { continue }
+      for meter in feed.meters {
+        switch meter.kind {
+        case .distinct(let attribute): for value in values(of: attribute) { meter.add(value, to: &cells, at: held.now) }
+        case .usual: meter.learn(amount, in: &cells, at: held.now)
+        default: meter.add(amount, to: &cells, at: held.now)
+        }
+      }
+    }
+    if remembers {
+      for memory in shelf.memories where memory.attribute.declaration.counting == counting {
+        for value in values(of: memory.attribute) { memory.meter.remember(value, in: &cells, at: held.now) }
+      }
+    }
+    record.cells = cells
+  }
+
+  private mutating func takes(_ feed: Feed, _ counting: Signal.Counting, _ fate: Fate) -> Bool {
+    guard feed.counting == counting, fate != .refused || feed.countsRefused else { return false }
+    let isThere =
+      switch feed.source {
+      case .signal(let signal): (fate == .happened ? event.happened : event.wants).has(signal)
+      case .attribute, .new: event.step == (counting == .occurred ? .mail : .endOfMessage)
+      }
+    return isThere && holds(feed.filter)
+  }
+
+  private mutating func amount(
+    _ source: Feed.Source, _ target: Target, _ counting: Signal.Counting, _ news: [(Attribute, Int)]
+  ) -> Int {
+    switch source {
+    case .signal(let signal): counting == .occurred ? event.happened[signal] : wanted(signal, target)
+    case .attribute: 1
+    case .new(let attribute): news.first { $0.0 == attribute }?.1 ?? 0
+    }
+  }
+
+  /// What the message asks for of a signal: a recipient's key is asked for its own part.
+  private func wanted(_ signal: Signal, _ target: Target) -> Int {
+    signal == .recipients && book.shelves[target.shelf].shape.isPerRecipient
+      ? target.recipients : event.wants[signal]
+  }
+
+  private mutating func judge(
+    _ target: Target, _ held: KeyTable.Held, adding: Bool, mayAct: Bool,
+    where isMeant: (MeteredRule, borrowing Event) -> Bool
+  ) {
+    let shelf = book.shelves[target.shelf]
+    guard shelf.rules.contains(where: { isMeant($0, event) }) else { return }
+    let cells = held.find(target.name, in: names)?.cells
+    findNetwork(shelf, cells, held.now)
+    for rule in shelf.rules where isMeant(rule, event) && holds(rule.filter) {
+      if let reason = over(rule, shelf, target, cells, adding: adding, at: held.now) {
+        trips.append(Trip(rule: rule, reason: reason, mayAct: mayAct))
+      }
+    }
+  }
+
+  /// Whether the rule is over the limits of all its parts; of several limits of a part the one that holds longest counts,
+  /// of several parts the one that lets go first.
+  private mutating func over(
+    _ metered: MeteredRule, _ shelf: Shelf, _ target: Target, _ cells: Cells?, adding: Bool, at now: Timestamp
+  ) -> Reason? {
+    var key: Key?
+    var others: [MeteredLimit]?
+    if book.overrides.concern(metered.name) {
+      key = self.key(of: target)
+      others = book.overrides.limits(of: metered.name, for: key!, realms: realms, at: now)?.limits
+      if others?.isEmpty ?? false { return nil }
+    }
+    var findings: [Reason.Finding] = []
+    var until: Timestamp?
+    for (place, part) in metered.parts.enumerated() {
+      var worst: (finding: Reason.Finding, until: Timestamp)?
+      for limit in place == 0 ? others ?? part.limits : part.limits {
+        let more = adding ? self.more(part.quantity, limit, shelf, target, cells, now) : (0, 0)
+        let reading = limit.read(part.quantity, cells, birth: shelf.birth, adding: more, at: now)
+        guard reading.isOver else { continue }
+        let until = limit.release(of: reading, part.quantity, cells, adding: more.0, at: now)
+        if worst == nil || until > worst!.until { worst = (reading.finding(part.quantity, limit.limit), until) }
+      }
+      guard let worst else { return nil }
+      findings.append(worst.finding)
+      until = min(until ?? worst.until, worst.until)
+    }
+    guard let until else { return nil }
+    return Reason(rule: metered.name, key: key ?? self.key(of: target), cause: .over(findings), until: until)
+  }
+
+  /// What the message would add: to a share's part and whole, or to all else in the first.
+  private mutating func more(
+    _ quantity: Quantity, _ limit: MeteredLimit, _ shelf: Shelf, _ target: Target, _ cells: Cells?, _ now: Timestamp
+  ) -> (Int, Int) {
+    switch quantity {
+    case .measure(let measure) where measure.counting == .occurred: (0, 0)
+    case .measure(.signal(let signal)): (wanted(signal, target), 0)
+    case .measure(.distinct(let attribute)):
+      if let cells {
+        (limit.meter.unseen(values(of: attribute), cells, at: now), 0)
+      } else {
+        (values(of: attribute).count, 0)
+      }
+    case .measure(.new(let attribute)):
+      if let cells, let birth = shelf.birth, let memory = shelf.memories.first(where: { $0.attribute == attribute }) {
+        (memory.meter.unknown(values(of: attribute), cells, born: birth.born(cells), at: now), 0)
+      } else {
+        (0, 0)
+      }
+    case .share(let part, let whole):
+      (
+        more(.measure(part), limit, shelf, target, cells, now).0,
+        more(.measure(whole), limit, shelf, target, cells, now).0
+      )
+    }
+  }
+
+  // MARK: -
+
+  private func key(of target: Target) -> Key {
+    names.bytes.withUnsafeBytes { KeyNames.key(of: UnsafeRawBufferPointer(rebasing: $0[target.name.range])) }
+  }
+
+  /// The event's values of an attribute, each once.
+  private mutating func values(of attribute: Attribute) -> [ValueHash] {
+    if values.isEmpty { values = Array(repeating: nil, count: Attribute.allCases.count) }
+    let place = Int(attribute.rawValue)
+    if let known = values[place] { return known }
+    let found: [ValueHash] =
+      switch attribute {
+      case .networks: event.subject.network.map { [ValueHash($0)] } ?? []
+      case .ips: event.subject.ip.map { [ValueHash($0)] } ?? []
+      case .users: event.subject.user.map { [ValueHash($0)] } ?? []
+      case .helos: event.subject.helo.map { [ValueHash($0)] } ?? []
+      case .senders: event.subject.sender.map { [ValueHash($0)] } ?? []
+      case .senderDomains: event.subject.senderDomain.map { [ValueHash($0)] } ?? []
+      case .recipients: Array(Set(event.recipients.map { ValueHash($0.address) }))
+      case .recipientDomains: Array(Set(event.recipients.compactMap { $0.domain.map(ValueHash.init) }))
+      }
+    values[place] = found
+    return found
+  }
+
+  // MARK: - Filters
+
+  private var isNewNetwork = false
+
+  /// Whether the client's network is new to the user whose counts are in question.
+  private mutating func findNetwork(_ shelf: Shelf, _ cells: Cells?, _ now: Timestamp) {
+    guard book.newNetworkFilters != 0, shelf.shape == KeyShape(.user) else { return }
+    known &= ~book.newNetworkFilters
+    isNewNetwork = false
+    guard let cells, let birth = shelf.birth, let network = values(of: .networks).first,
+      let memory = shelf.memories.first(where: { $0.attribute == .networks })
+    else { return }
+    isNewNetwork = memory.meter.isNew(network, cells, born: birth.born(cells), at: now)
+  }
+
+  private mutating func holds(_ filter: Int) -> Bool {
+    if filter == 0 { return true }
+    let bit: UInt64 = filter < 64 ? 1 << UInt64(filter) : 0
+    if known & bit != 0 { return held & bit != 0 }
+    let holds = book.filters[filter].covers(
+      event, realms: realms, groups: book.policy.groups, isNewNetwork: isNewNetwork)
+    known |= bit
+    held = holds ? held | bit : held & ~bit
+    return holds
+  }
+}
+
+extension Shelf {
+  fileprivate func hears(_ event: borrowing Event) -> Bool {
+    happening & event.happened.mask != 0 || feedsAtMail && event.step == .mail
+  }
+}
+
+extension MeteredLimit {
+  /// How a key stands to the limit.
+  struct Reading {
+    let count: Int
+    let allowed: Int
+    let isOver: Bool
+    let isLeast: Bool
+    let share: Reason.Finding.Share?
+
+    func finding(_ quantity: Quantity, _ limit: Limit) -> Reason.Finding {
+      Reason.Finding(
+        quantity: quantity, count: count, isLeast: isLeast, limit: allowed, bound: limit, share: share)
+    }
+  }
+
+  /// - Parameters:
+  ///   - cells: nothing for a key that was never counted.
+  ///   - more: what is asked for; of a share to the part and to the whole.
+  func read(
+    _ quantity: Quantity, _ cells: Cells?, birth: Meter?, adding more: (Int, Int), at now: Timestamp
+  ) -> Reading {
+    switch limit.bound {
+    case .count(let most):
+      let isDistinct = if case .measure(.distinct) = quantity { true } else { false }
+      let have = cells.map { isDistinct ? meter.distinct($0, at: now) : meter.count($0, at: now) } ?? 0
+      let count = have + more.0
+      return Reading(
+        count: count, allowed: most, isOver: count > most, isLeast: isDistinct && have >= meter.capacity, share: nil)
+    case .usual(let bound):
+      let count = (cells.map { meter.count($0, at: now) } ?? 0) + more.0
+      let allowed = allowed(bound, cells, birth, now)
+      return Reading(count: count, allowed: allowed, isOver: count > allowed, isLeast: false, share: nil)
+    case .share(let bound):
+      let part = (cells.map { meter.count($0, at: now) } ?? 0) + more.0
+      let all = (cells.map { whole!.count($0, at: now) } ?? 0) + more.1
+      let percent = all == 0 ? (part == 0 ? 0 : 100) : part * 100 / all
+      return Reading(
+        count: percent, allowed: bound.percent,
+        isOver: max(part, all) >= bound.atLeast && part * 100 > bound.percent * all, isLeast: false,
+        share: Reason.Finding.Share(part: part, whole: all))
+    }
+  }
+
+  private func allowed(_ bound: Limit.Usual, _ cells: Cells?, _ birth: Meter?, _ now: Timestamp) -> Int {
+    guard let cells, let usual, let born = birth?.born(cells), now >= born + Meter.learning else {
+      return bound.atFirst
+    }
+    return max(bound.atLeast, Int(usual.usual(cells, at: now) * Double(bound.tenths) / 10))
+  }
+
+  /// When the limit lets go, if nothing more is counted.
+  func release(
+    of reading: Reading, _ quantity: Quantity, _ cells: Cells?, adding more: Int, at now: Timestamp
+  ) -> Timestamp {
+    guard reading.share == nil, more <= reading.allowed, let cells else { return now + limit.window }
+    return meter.time(untilAtMost: reading.allowed - more, cells, at: now)
+  }
+}

@@ -1,0 +1,139 @@
+/// Who has other limits than the rules', or none, for a while or for ever.
+struct Overrides: Sendable {
+  private let all: [Override]
+  private let groups: [String: Set<String>]
+  /// By rule, what the overrides' limits are read from.
+  private let metered: [String: [[MeteredLimit]]]
+  private let places: [String: [Int]]
+  private let exemptions: [Int]
+
+  init(_ all: [Override], groups: [String: Set<String>], rules: [MeteredRule], builder: inout Builder) {
+    self.all = all
+    self.groups = groups
+    var metered: [String: [[MeteredLimit]]] = [:]
+    var places: [String: [Int]] = [:]
+    var exemptions: [Int] = []
+    for (place, override) in all.enumerated() {
+      switch override.effect {
+      case .exempt: exemptions.append(place)
+      case .off(let rule):
+        places[rule, default: []].append(place)
+        metered[rule, default: []].append([])
+      case .limits(let name, let limits):
+        guard let rule = rules.first(where: { $0.rule.name == name })?.rule, let first = rule.parts.first else {
+          continue
+        }
+        places[name, default: []].append(place)
+        metered[name, default: []].append(limits.map { builder.metered($0, first.quantity, rule) })
+      }
+    }
+    (self.metered, self.places, self.exemptions) = (metered, places, exemptions)
+  }
+
+  var exempts: Bool { !exemptions.isEmpty }
+  func concern(_ rule: String) -> Bool { places[rule] != nil }
+
+  /// What holds for the key instead of the rule's limits: nothing where the rule's own hold, an empty list where none do.
+  /// Of several the first written wins.
+  func limits(of rule: String, for key: Key, realms: LocalRealms, at now: Timestamp)
+    -> (limits: [MeteredLimit], origin: String)?
+  {
+    guard let places = places[rule], let metered = metered[rule] else { return nil }
+    for (place, limits) in zip(places, metered) where all[place].holds(at: now) {
+      if key.parts.contains(where: { covers(all[place].target, $0, key, realms) }) {
+        return (limits, all[place].origin)
+      }
+    }
+    return nil
+  }
+
+  /// The override that exempts the client, its user or one of its keys.
+  func exemption(of subject: borrowing Subject, realms: LocalRealms, at now: Timestamp) -> Override? {
+    for place in exemptions where all[place].holds(at: now) {
+      let isMeant =
+        switch all[place].target {
+        // Anybody can write a sender of that domain; only a login proves it.
+        case .user, .group, .domain: subject.user.map { covers(all[place].target, .user($0), nil, realms) } ?? false
+        case .network(let network): subject.address.map(network.contains) ?? false
+        case .key(let key): subject.key(key.shape) == key
+        }
+      if isMeant { return all[place] }
+    }
+    return nil
+  }
+
+  /// All that concern the key.
+  func about(_ key: Key, realms: LocalRealms, at now: Timestamp) -> [Override] {
+    all.filter { override in
+      override.holds(at: now) && key.parts.contains { covers(override.target, $0, key, realms) }
+    }
+  }
+
+  private func covers(_ target: Override.Target, _ part: KeyPart, _ key: Key?, _ realms: LocalRealms) -> Bool {
+    switch (target, part) {
+    case (.user(let name), .user(let user)): realms.names(of: user).contains(name)
+    case (.group(let group), .user(let user)): realms.isMember(user, of: groups[group] ?? [])
+    case (.domain(let domain), .user(let user)): realms.domains(of: user).contains(domain)
+    case (.domain(let domain), .sender(let address)), (.domain(let domain), .recipient(let address)):
+      Mailbox.domain(of: address) == domain
+    case (.domain(let domain), .senderDomain(let other)), (.domain(let domain), .recipientDomain(let other)):
+      domain == other
+    case (.network(let network), .ip(let address)): network.contains(address)
+    case (.network(let outer), .network(let inner)): outer.prefix <= inner.prefix && outer.contains(inner.address)
+    case (.key(let other), _): other == key
+    default: false
+    }
+  }
+}
+
+extension Override {
+  func holds(at now: Timestamp) -> Bool { until.map { now < $0 } ?? true }
+}
+
+extension LocalRealms {
+  /// What a user in its one form can be called in a policy.
+  func names(of user: String) -> [String] {
+    user.utf8.contains(UInt8(ascii: "@")) ? [user] : [user] + names.map { "\(user)@\($0)" }
+  }
+
+  /// The user's realm, or all of the server's own.
+  func domains(of user: String) -> [String] { Mailbox.domain(of: user).map { [$0] } ?? Array(names) }
+
+  /// - Parameter group: users, and realms as `@example.org`.
+  func isMember(_ user: String, of group: Set<String>) -> Bool {
+    names(of: user).contains(where: group.contains) || domains(of: user).contains { group.contains("@\($0)") }
+  }
+}
+
+extension Override.Target {
+  public init(_ key: Key) {
+    switch (key.first, key.second) {
+    case (.user(let user), nil): self = .user(user)
+    case (.network(let network), nil): self = .network(network)
+    default: self = .key(key)
+    }
+  }
+}
+
+extension Override.Target: CustomStringConvertible {
+  public var description: String {
+    switch self {
+    case .user(let user): Key(.user(user)).description
+    case .domain(let domain): "domain:\(domain)"
+    case .network(let network): Key(.network(network)).description
+    case .group(let group): "group:\(group)"
+    case .key(let key): key.description
+    }
+  }
+}
+
+extension Override.Effect {
+  /// `exempt`, `account-cap off`, `account-cap 5000 per 1d`.
+  public var phrase: String {
+    switch self {
+    case .exempt: "exempt"
+    case .off(let rule): "\(rule) off"
+    case .limits(let rule, let limits): "\(rule) \(limits.map(\.description).joined(separator: ", "))"
+    }
+  }
+}

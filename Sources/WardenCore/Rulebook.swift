@@ -1,0 +1,363 @@
+/// A policy worked out for speed: which meters there are, what feeds them, which rules read them. Never changes; a reload
+/// makes another.
+final class Rulebook: Sendable {
+  let policy: Policy
+  let filters: [Filter]
+  let shelves: [Shelf]
+  let layout: Shard.Layout
+  let overrides: Overrides
+  /// The least that the MTA must show and wait for.
+  let needs: Needs
+  /// Whether any meter counts what was refused.
+  let countsRefused: Bool
+  /// Bit n: filter n asks whether the network is new.
+  let newNetworkFilters: UInt64
+  /// Meters keep their ids over a reload, so that counts stay and no record has to be touched.
+  let ids: [Meter.Identity: UInt16]
+
+  init(_ policy: Policy, orders: [Override] = [], after old: Rulebook? = nil) {
+    self.policy = policy
+    var builder = Builder(ids: old?.ids ?? [:])
+    // What was ordered last, at run time, comes before what is written.
+    let all = orders.reversed() + policy.overrides
+    var shapes: [KeyShape] = []
+    for rule in policy.rules {
+      if !shapes.contains(rule.per) { shapes.append(rule.per) }
+      // Blocks are counted with the key that they block.
+      if rule.then.block != nil, !shapes.contains(rule.blockedShape) { shapes.append(rule.blockedShape) }
+    }
+    shelves = shapes.map { builder.shelf($0, policy, overrides: all) }
+    filters = builder.filters
+    newNetworkFilters = filters.prefix(64).enumerated().reduce(0) { bits, filter in
+      filter.element.matches.contains(.newNetwork) ? bits | 1 << UInt64(filter.offset) : bits
+    }
+    layout = Shard.Layout(meters: builder.meters)
+    ids = builder.ids
+    countsRefused = shelves.contains { $0.feeds.contains(where: \.countsRefused) }
+    overrides = Overrides(all, groups: policy.groups, rules: shelves.flatMap(\.rules), builder: &builder)
+    needs = Self.needs(of: policy)
+  }
+
+  private static func needs(of policy: Policy) -> Needs {
+    var needs: Needs = policy.exempt.networks.isEmpty ? [] : .connectReply
+    for rule in policy.rules {
+      for measure in rule.parts.flatMap(\.quantity.measures) { needs.formUnion(measure.needs) }
+      for match in rule.filter.matches { needs.formUnion(match.needs) }
+      if rule.blocks, rule.blockedShape.isKnownAtConnect, !rule.filter.matches.contains(where: \.isAboutLogin) {
+        needs.insert(.connectReply)
+      }
+      if rule.per.kinds.contains(.helo) { needs.insert(.helo) }
+      if rule.per.isPerRecipient { needs.formUnion([.recipients, .recipientNames, .recipientReply]) }
+    }
+    return needs
+  }
+
+  func shelf(of shape: KeyShape) -> Shelf? { shelves.first { $0.shape == shape } }
+}
+
+/// What is kept for the keys of one shape, and the rules that read it. A class, like all that every event walks through, so
+/// that walking copies nothing.
+final class Shelf: Sendable {
+  let shape: KeyShape
+  let feeds: [Feed]
+  let rules: [MeteredRule]
+  /// When a key was first seen, where a rule needs its history.
+  let birth: Meter?
+  /// What is remembered of the keys, by attribute.
+  let memories: [(attribute: Attribute, meter: Meter)]
+  /// Bit n: a feed takes signal n as it happens, or when it is admitted.
+  let happening: UInt32
+  let admitted: UInt32
+  /// Whether attributes are fed at MAIL, or when a message is admitted.
+  let feedsAtMail: Bool
+  let feedsAtEnd: Bool
+  /// Whether a rule may stand in the way of mail without a penalty: when asked, and afterwards.
+  let looksAtWants: Bool
+  let looksAfter: Bool
+
+  init(_ shape: KeyShape, feeds: [Feed], rules: [MeteredRule], birth: Meter?, memories: [(Attribute, Meter)]) {
+    self.shape = shape
+    self.feeds = feeds
+    self.rules = rules
+    self.birth = birth
+    self.memories = memories.map { (attribute: $0.0, meter: $0.1) }
+    happening = feeds.reduce(0) { $0 | $1.bit(if: .occurred) }
+    admitted = feeds.reduce(0) { $0 | $1.bit(if: .admitted) }
+    func feedsAttributes(_ counting: Signal.Counting) -> Bool {
+      memories.contains { $0.0.declaration.counting == counting }
+        || feeds.contains { feed in
+          if case .signal = feed.source { false } else { feed.counting == counting }
+        }
+    }
+    feedsAtMail = feedsAttributes(.occurred)
+    feedsAtEnd = feedsAttributes(.admitted)
+    looksAtWants = rules.contains(where: \.looksAtWants)
+    looksAfter = rules.contains(where: \.looksAfter)
+  }
+}
+
+/// What flows into meters together: one source under one filter.
+final class Feed: Sendable {
+  enum Source: Sendable, Hashable {
+    case signal(Signal)
+    case attribute(Attribute)
+    /// What the key has never shown before.
+    case new(Attribute)
+  }
+  let source: Source
+  let filter: Int
+  let countsRefused: Bool
+  let counting: Signal.Counting
+  let meters: [Meter]
+
+  init(_ source: Source, filter: Int, countsRefused: Bool, _ counting: Signal.Counting, meters: [Meter] = []) {
+    self.source = source
+    self.filter = filter
+    self.countsRefused = countsRefused
+    self.counting = counting
+    self.meters = meters
+  }
+
+  fileprivate func with(_ meter: Meter) -> Feed {
+    Feed(
+      source, filter: filter, countsRefused: countsRefused, counting,
+      meters: meters.filter { $0.id != meter.id } + [meter])
+  }
+
+  fileprivate func isSame(as other: Feed) -> Bool {
+    source == other.source && filter == other.filter && countsRefused == other.countsRefused
+  }
+
+  fileprivate func bit(if counting: Signal.Counting) -> UInt32 {
+    if case .signal(let signal) = source, counting == self.counting { signal.bit } else { 0 }
+  }
+}
+
+/// A limit with the meters that it reads.
+struct MeteredLimit: Sendable {
+  let limit: Limit
+  let meter: Meter
+  /// Of a share: the whole.
+  var whole: Meter?
+  var usual: Meter?
+}
+
+struct MeteredPart: Sendable {
+  let quantity: Quantity
+  let limits: [MeteredLimit]
+}
+
+/// A rule with what every event asks of it at hand. A class, so that walking the rules copies none.
+final class MeteredRule: Sendable {
+  let rule: Rule
+  let parts: [MeteredPart]
+  let filter: Int
+  let offences: Meter?
+  let neighbours: Meter?
+  /// How long the rule must not trip on a key before the next trip opens a new episode.
+  let quiet: TimeSpan
+  /// Bit n: a part counts signal n.
+  let happening: UInt32
+  let admitted: UInt32
+  let readsAttributesAtMail: Bool
+  let readsAttributesAtEnd: Bool
+  /// Whether something may be done before what is asked for is counted: refused, or held.
+  let looksAtWants: Bool
+  /// Whether everything that comes after what has happened too often is refused or held. A block followed as it
+  /// happened, and a connection that was let in stays in: those over the limit were refused as they came.
+  let looksAfter: Bool
+  /// Whether it is judged at the end of a message only: it holds, or looks at header fields.
+  let waitsForEnd: Bool
+
+  let name: String
+  let countsRefused: Bool
+  let refuses: Bool
+  let blocks: Bool
+  let holds: Bool
+
+  init(_ rule: Rule, parts: [MeteredPart], filter: Int, offences: Meter?, neighbours: Meter?) {
+    self.rule = rule
+    name = rule.name
+    countsRefused = rule.countsRefused
+    (refuses, blocks, holds) = (rule.refuses, rule.blocks, rule.holds)
+    self.parts = parts
+    self.filter = filter
+    self.offences = offences
+    self.neighbours = neighbours
+    quiet = parts.flatMap(\.limits).map(\.limit.window).max() ?? .hours(1)
+    var (happening, admitted): (UInt32, UInt32) = (0, 0)
+    var (atMail, atEnd) = (false, false)
+    for measure in rule.parts.flatMap(\.quantity.measures) {
+      switch (measure, measure.counting) {
+      case (.signal(let signal), .occurred): happening |= signal.bit
+      case (.signal(let signal), .admitted): admitted |= signal.bit
+      case (_, .occurred): atMail = true
+      case (_, .admitted): atEnd = true
+      }
+    }
+    (self.happening, self.admitted) = (happening, admitted)
+    (readsAttributesAtMail, readsAttributesAtEnd) = (atMail, atEnd)
+    let isAboutWants = admitted != 0 || atEnd
+    looksAtWants = isAboutWants && (rule.refuses || rule.blocks || rule.holds)
+    let onlyConnections = happening == Signal.connections.bit && !atMail
+    looksAfter = !isAboutWants && (rule.refuses || rule.holds) && !onlyConnections
+    waitsForEnd =
+      rule.holds && !rule.refuses || rule.filter.matches.contains(.lists)
+  }
+
+  /// Whether a trip refuses the event itself.
+  var refusesNow: Bool { refuses || blocks && !holds }
+
+  /// Whether it refuses or holds without a penalty at all, at whichever stage.
+  var acts: Bool { refuses || holds || looksAtWants }
+
+  /// Whether the event brings something that the rule counts as it happens.
+  func hears(_ event: borrowing Event) -> Bool {
+    happening & event.happened.mask != 0 || readsAttributesAtMail && event.step == .mail
+  }
+}
+
+extension Signal {
+  var bit: UInt32 { 1 << UInt32(rawValue) }
+}
+
+/// Works out shelf after shelf.
+struct Builder {
+  private(set) var ids: [Meter.Identity: UInt16]
+  private(set) var meters: [Meter?] = []
+  /// The first is the empty one.
+  private(set) var filters: [Filter] = [Filter()]
+  private var feeds: [Feed] = []
+  private var memories: [(attribute: Attribute, meter: Meter)] = []
+
+  init(ids: [Meter.Identity: UInt16]) {
+    self.ids = ids
+    meters = Array(repeating: nil, count: ids.count)
+  }
+
+  mutating func shelf(_ shape: KeyShape, _ policy: Policy, overrides: [Override]) -> Shelf {
+    feeds = []
+    memories = []
+    var isUsual = false
+    let rules = policy.rules.filter { $0.per == shape }.map { rule -> MeteredRule in
+      if rule.filter.matches.contains(.newNetwork) { remember(.networks) }
+      isUsual = isUsual || rule.parts.flatMap(\.limits).contains { if case .usual = $0.bound { true } else { false } }
+      let parts = rule.parts.map { part in
+        MeteredPart(quantity: part.quantity, limits: part.limits.map { metered($0, part.quantity, rule) })
+      }
+      // The limits of overrides are counted for everybody: who is meant can change at any time.
+      for case .limits(rule.name, let limits) in overrides.map(\.effect) {
+        if let first = rule.parts.first { for limit in limits { _ = metered(limit, first.quantity, rule) } }
+      }
+      return MeteredRule(
+        rule, parts: parts,
+        filter: filter(
+          rule.parts.flatMap(\.quantity.measures).first { $0.counting == .admitted }.map(rule.filter(of:))
+            ?? rule.filter),
+        offences: rule.then.block.map { block in
+          meter(.offences(rule: rule.name, window: block.forget), smallestLimit: 1)
+        },
+        neighbours: isClimbing(rule, policy)
+          ? meter(
+            .neighbours(rule: rule.name, window: max(.days(1), rule.then.block!.spans[0])),
+            smallestLimit: policy.networkPrefix.climbAfter, capacity: policy.networkPrefix.climbAfter + 1)
+          : nil)
+    }
+    return Shelf(
+      shape, feeds: feeds, rules: rules,
+      birth: isUsual || !memories.isEmpty ? meter(.birth, smallestLimit: 1) : nil, memories: memories)
+  }
+
+  private func isClimbing(_ rule: Rule, _ policy: Policy) -> Bool {
+    rule.then.block != nil && rule.blockedShape == KeyShape(.network) && !policy.networkPrefix.climb.isEmpty
+  }
+
+  /// The limit with its meters, which are made if need be.
+  mutating func metered(_ limit: Limit, _ quantity: Quantity, _ rule: Rule) -> MeteredLimit {
+    switch quantity {
+    case .measure(.distinct(let attribute)):
+      guard case .count(let most) = limit.bound else { fatalError("only fixed limits are set to different values") }
+      let wanted = rule.filter(of: .distinct(attribute))
+      return MeteredLimit(
+        limit: limit,
+        meter: fed(
+          Feed(.attribute(attribute), filter: filter(wanted), countsRefused: false, attribute.declaration.counting),
+          meter(.distinct(attribute, wanted, window: limit.window), smallestLimit: most, capacity: most + 1)))
+    case .measure(let measure):
+      let (smallest, usual): (Int, Limit.Usual?) =
+        switch limit.bound {
+        case .count(let count): (count, nil)
+        case .usual(let usual): (min(usual.atFirst, usual.atLeast), usual)
+        case .share: (1, nil)
+        }
+      return MeteredLimit(
+        limit: limit,
+        meter: count(measure, rule, limit.window, countsRefused: rule.countsRefused, smallestLimit: smallest),
+        usual: usual.map {
+          count(
+            measure, rule, limit.window, countsRefused: false, free: $0.atLeast * 10 / max(1, $0.tenths),
+            smallestLimit: smallest)
+        })
+    case .share(let part, let whole):
+      guard case .share(let share) = limit.bound else { fatalError("only percentages are set to shares") }
+      // A share is of what is tried: if what is refused counted in one of the two only, a refusal would feed itself.
+      return MeteredLimit(
+        limit: limit, meter: count(part, rule, limit.window, countsRefused: true, smallestLimit: share.atLeast),
+        whole: count(whole, rule, limit.window, countsRefused: true, smallestLimit: share.atLeast))
+    }
+  }
+
+  /// - Parameter free: makes it the meter of what is usual.
+  private mutating func count(
+    _ measure: Measure, _ rule: Rule, _ window: TimeSpan, countsRefused: Bool, free: Int? = nil, smallestLimit: Int
+  ) -> Meter {
+    let source: Feed.Source
+    switch measure {
+    case .signal(let signal): source = .signal(signal)
+    case .distinct(let attribute): source = .attribute(attribute)
+    case .new(let attribute):
+      source = .new(attribute)
+      remember(attribute)
+    }
+    let wanted = free == nil ? rule.filter(of: measure) : rule.filter(of: measure).anyNetwork
+    let countsRefused = countsRefused && measure.counting == .admitted
+    return fed(
+      Feed(source, filter: filter(wanted), countsRefused: countsRefused, measure.counting),
+      meter(
+        .count(measure, wanted, countsRefused: countsRefused, window: window, free: free),
+        smallestLimit: smallestLimit))
+  }
+
+  private mutating func remember(_ attribute: Attribute) {
+    guard !memories.contains(where: { $0.attribute == attribute }) else { return }
+    memories.append((attribute, meter(.memory(attribute), smallestLimit: 1, capacity: Meter.remembered)))
+  }
+
+  private mutating func fed(_ feed: Feed, _ meter: Meter) -> Meter {
+    if let place = feeds.firstIndex(where: { $0.isSame(as: feed) }) {
+      feeds[place] = feeds[place].with(meter)
+    } else {
+      feeds.append(feed.with(meter))
+    }
+    return meter
+  }
+
+  /// The meter of that identity; of several limits the smallest weighs, and the largest says how much is kept.
+  private mutating func meter(_ identity: Meter.Identity, smallestLimit: Int, capacity: Int = 0) -> Meter {
+    let id = ids[identity] ?? UInt16(meters.count)
+    ids[identity] = id
+    if Int(id) == meters.count { meters.append(nil) }
+    let old = meters[Int(id)]
+    let meter = Meter(
+      id: id, kind: identity.kind, window: identity.window,
+      smallestLimit: min(smallestLimit, old?.smallestLimit ?? .max), capacity: max(capacity, old?.capacity ?? 0))
+    meters[Int(id)] = meter
+    return meter
+  }
+
+  private mutating func filter(_ filter: Filter) -> Int {
+    if let place = filters.firstIndex(of: filter) { return place }
+    filters.append(filter)
+    return filters.count - 1
+  }
+}
