@@ -2,46 +2,28 @@ import Glibc
 import MilterClient
 import Synchronization
 
-/// A filter under load, as a child process.
-final class Child: Sendable {
+/// Filters that are children of this process.
+enum Child {
   struct Failure: Error, CustomStringConvertible {
     let description: String
   }
 
-  let name: String
-  let place: MilterPlace
-  private let pid: pid_t
-  /// Where its output goes.
-  private let log: String
-  private let cpuClock: clockid_t
-
   /// Runs `command` (a shell's words) and waits until its socket answers.
-  init(name: String, command: String, place: MilterPlace, log: String) throws {
+  static func start(name: String, command: String, place: MilterPlace, log: String) throws -> Filter {
     if (try? MilterClient(place)) != nil { throw Failure(description: "something already listens at \(place)") }
-    self.name = name
-    self.place = place
-    self.log = log
-    pid = try Self.spawn(command, log: log)
-    Self.running.withLock { [pid] in _ = $0.insert(pid) }
-    var clock = clockid_t()
-    guard clock_getcpuclockid(pid, &clock) == 0 else { throw Failure(description: "no CPU clock of \(name)") }
-    cpuClock = clock
-    try waitUntilAnswering(seconds: 15)
-  }
-
-  /// User and system time of the whole process so far, ended threads included; nanoseconds.
-  var cpuTime: UInt64 { nanoseconds(cpuClock) }
-
-  private func waitUntilAnswering(seconds: Int) throws {
-    for _ in 0..<seconds * 50 {
-      usleep(20_000)
-      if (try? MilterClient(place, timeLimit: 2).negotiate()) != nil { return }
-      if Self.hasEnded(pid) {
-        Self.running.withLock { _ = $0.remove(pid) }
-        throw Failure(description: "\(name) has ended at once; its output is in \(log)")
+    let pid = try spawn(command, log: log)
+    running.withLock { _ = $0.insert(pid) }
+    let filter = Filter(name: name, place: place, processes: [pid])
+    do {
+      try filter.waitUntilAnswering(seconds: 15) {
+        guard hasEnded(pid) else { return true }
+        running.withLock { _ = $0.remove(pid) }
+        return false
       }
+      return filter
+    } catch {
+      throw Failure(description: "\(error); its output is in \(log)")
     }
-    throw Failure(description: "\(name) does not answer at \(place) after \(seconds) s; its output is in \(log)")
   }
 
   private static func spawn(_ command: String, log: String) throws -> pid_t {

@@ -1,41 +1,54 @@
 import Glibc
 import MilterClient
 
-/// The filter under test against the bare one: the same sessions, round by round in turn.
+/// The filter under test against others: the same sessions, round by round in turn.
 struct Comparison {
   private let options: Options
   private let scenarios: [Scenario]
   private let rounds: Int
-  /// Aimed at, for the slower of the two.
+  /// Others take part than the bare filter, even if none of them is there.
+  private let hasPeers: Bool
+  /// Aimed at, for each filter.
   private let secondsARound: Double
 
   init(_ options: Options) throws {
     self.options = options
     let isQuick = options.has("quick")
-    scenarios = try options["scenario"].map { [try Scenario($0)] } ?? (isQuick ? Scenario.quick : Scenario.full)
+    let chosen = try options.all("scenario").map { try Scenario($0) }
+    hasPeers = !options.all("peer").isEmpty || !options.all("absent").isEmpty
+    let (full, quick) = hasPeers ? (Scenario.peers, Scenario.quickPeers) : (Scenario.full, Scenario.quick)
+    scenarios = !chosen.isEmpty ? chosen : isQuick ? quick : full
     rounds = try options.number("rounds", default: isQuick ? 3 : 7)
     secondsARound = isQuick ? 0.4 : 1.0
   }
 
-  /// Returns whether both filters let the same messages through.
+  /// Returns whether all filters let the same messages through.
   func run() throws -> Bool {
     Child.stopAllOnSignal()
     defer { Child.stopAll() }
     let folder = try TemporaryFolder()
-    let tested = try Child(
+    let tested = try Child.start(
       name: try options.required("name"), command: try options.required("command"),
       place: try options.place("socket"), log: folder.path + "/tested.log")
+    let peers = try options.all("peer").map { try Filter($0) }
+    for peer in peers { try peer.waitUntilAnswering(seconds: 30) }
+    let steps = try MilterClient(tested.place).negotiate().steps
     let bare = try startBare(like: tested, in: folder)
+    let twin = try bare.first { try MilterClient($0.place).negotiate().steps == steps }
 
-    var report = Report(tested: tested.name, bare: bare.name)
+    var report = Report(filters: ([tested] + bare + peers).map(\.name), twin: twin?.name)
     report.printHead()
     for (number, scenario) in scenarios.enumerated() {
-      let entry = compare(scenario, tested, bare, seed: UInt64(number) << 40)
+      let entry = compare(scenario, [tested] + bare, peers, seed: UInt64(number) << 40)
       report.add(entry)
       // A filter that has died dies for the rest too.
       if entry.hasFaults { break }
     }
-    report.printFall()
+    if hasPeers {
+      report.printSummary(references: options.all("reference"), absent: options.all("absent"))
+    } else {
+      report.printFall()
+    }
     if let file = options["json"] { try report.writeJSON(to: file) }
     let problems = report.problems(allowRefusals: options.has("allow-refusals"))
     problems.forEach(complain)
@@ -43,44 +56,62 @@ struct Comparison {
     return problems.isEmpty
   }
 
-  /// Starts the bare filter with what the filter under test negotiates.
-  private func startBare(like tested: Child, in folder: TemporaryFolder) throws -> Child {
-    let place: MilterPlace =
-      switch tested.place {
-      case .unix: .unix(folder.path + "/bare.sock")
-      case .inet(let host, let port): .inet(host: host, port: port + 1)
-      }
+  /// Starts the bare filter with what the filter under test negotiates; beside peers once with a reply to each
+  /// recipient and once without.
+  private func startBare(like tested: Filter, in folder: TemporaryFolder) throws -> [Filter] {
     let chosen = try MilterClient(tested.place).negotiate()
+    let (noRecipients, unanswered): (UInt32, UInt32) = (0x8, 0x8000)  // SMFIP_NORCPT, SMFIP_NR_RCPT
+    let asked = chosen.steps & ~noRecipients
+    let variants: [(name: String, steps: UInt32)] =
+      hasPeers
+      ? [("bare", asked & ~unanswered), ("bare-unanswered", asked | unanswered)] : [("bare", chosen.steps)]
     let lists = chosen.macros.sorted { $0.key < $1.key }.map { " -m \($0.key) '\($0.value.joined(separator: " "))'" }
-    let command = "'\(try options.required("bare"))' \(place) \(String(chosen.steps, radix: 16))\(lists.joined())"
-    let bare = try Child(name: "bare", command: command, place: place, log: folder.path + "/bare.log")
-    let copied = try MilterClient(place).negotiate()
-    guard copied.steps == chosen.steps, copied.macros == chosen.macros else {
-      throw Child.Failure(description: "the bare filter negotiates \(copied), not \(chosen)")
+
+    return try variants.enumerated().map { number, variant in
+      let place: MilterPlace =
+        switch tested.place {
+        case .unix: .unix("\(folder.path)/\(variant.name).sock")
+        case .inet(let host, let port): .inet(host: host, port: port + 1 + UInt16(number))
+        }
+      let steps = String(variant.steps, radix: 16)
+      let bare = try Child.start(
+        name: variant.name, command: "'\(try options.required("bare"))' \(place) \(steps)\(lists.joined())",
+        place: place, log: "\(folder.path)/\(variant.name).log")
+      let copied = try MilterClient(place).negotiate()
+      guard copied.steps == variant.steps, copied.macros == chosen.macros else {
+        throw Child.Failure(description: "\(variant.name) negotiates \(copied), not steps \(steps) of \(chosen)")
+      }
+      return bare
     }
-    return bare
   }
 
-  private func compare(_ scenario: Scenario, _ tested: Child, _ bare: Child, seed: UInt64) -> Report.Entry {
-    let pace = min(warmUp(scenario, tested, seed: seed), warmUp(scenario, bare, seed: seed))
+  /// Those alike play the same number of sessions. Peers may be slower by far: each plays as many as fill its round.
+  private func compare(_ scenario: Scenario, _ alike: [Filter], _ peers: [Filter], seed: UInt64) -> Report.Entry {
+    let filters = alike + peers
+    var paces = filters.map { warmUp(scenario, $0, seed: seed) }
+    let slowest = paces[alike.indices].min()!
+    for index in alike.indices { paces[index] = slowest }
     // A multiple of the connections, so that they end together.
-    let turns = max(1, Int((pace * secondsARound / Double(scenario.connections)).rounded()))
-    let sessions = turns * scenario.connections
+    let sessions = paces.map {
+      max(1, Int(($0 * secondsARound / Double(scenario.connections)).rounded())) * scenario.connections
+    }
 
-    var entry = Report.Entry(scenario: scenario, messagesARound: sessions * scenario.messages)
+    var entry = Report.Entry(
+      scenario: scenario, messagesARound: sessions.map { $0 * scenario.messages }, rounds: filters.map { _ in [] })
     for number in 0..<rounds {
       let roundSeed = seed + UInt64(number + 1) << 24
-      for filter in number.isMultiple(of: 2) ? [tested, bare] : [bare, tested] {
-        let round = Round(scenario, sessions: sessions, on: filter, seed: roundSeed)
-        if filter === tested { entry.tested.append(round) } else { entry.bare.append(round) }
+      // To and fro, so that none comes always after the same one.
+      for index in number.isMultiple(of: 2) ? Array(filters.indices) : filters.indices.reversed() {
+        entry.rounds[index].append(Round(scenario, sessions: sessions[index], on: filters[index], seed: roundSeed))
       }
     }
     return entry
   }
 
-  /// Rounds of growing size until one of them lasts; returns its sessions a second.
-  private func warmUp(_ scenario: Scenario, _ filter: Child, seed: UInt64) -> Double {
+  /// A cold round, then rounds of growing size until one of them lasts; returns its sessions a second.
+  private func warmUp(_ scenario: Scenario, _ filter: Filter, seed: UInt64) -> Double {
     var sessions = scenario.connections
+    _ = Round(scenario, sessions: sessions, on: filter, seed: seed)
     while true {
       let round = Round(scenario, sessions: sessions, on: filter, seed: seed)
       if round.seconds > 0.2 || !round.faults.isEmpty { return Double(sessions) / round.seconds }

@@ -59,12 +59,7 @@ struct IdleSessions {
   }
 
   private func statusLine(_ name: String) throws -> Int {
-    let file = open("/proc/\(pid)/status", O_RDONLY)
-    defer { close(file) }
-    var bytes = [UInt8](repeating: 0, count: 8192)
-    let length = read(file, &bytes, bytes.count)
-    let line = String(decoding: bytes.prefix(max(0, length)), as: UTF8.self)
-      .split(separator: "\n").first { $0.hasPrefix("\(name):") }
+    let line = textFile("/proc/\(pid)/status")?.split(separator: "\n").first { $0.hasPrefix("\(name):") }
     guard let number = line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap({ Int($0) }) else {
       throw Child.Failure(description: "/proc/\(pid)/status has no \(name)")
     }

@@ -8,8 +8,11 @@ struct MilterLoad {
     usage: milter-load --name NAME --command "PATH ARGUMENT..." --socket SOCKET --bare BARE_FILTER
                        [--rounds N] [--quick | --scenario CONNECTIONS,RECIPIENTS,MESSAGES]
                        [--allow-refusals] [--json FILE]
+                       [--peer "NAME LANGUAGE SOCKET PIDFILE..."]... [--reference NAME]...
+                       [--absent "NAME WHY"]...
            milter-load idle --socket SOCKET --pid PID [--sessions N]
     SOCKET as in libmilter: unix:PATH or inet:PORT@HOST
+    LANGUAGE: milter, or policy-rcpt or policy-data (Postfix's policy delegation at that stage)
     """
 
   static func main() {
@@ -18,7 +21,9 @@ struct MilterLoad {
       if arguments.first == "idle" {
         try IdleSessions(Options(arguments.dropFirst(), values: ["socket", "pid", "sessions"])).run()
       } else {
-        let values: Set = ["name", "command", "socket", "bare", "rounds", "json", "scenario"]
+        let values: Set = [
+          "name", "command", "socket", "bare", "rounds", "json", "scenario", "peer", "reference", "absent",
+        ]
         let options = try Options(arguments, values: values, switches: ["quick", "allow-refusals"])
         guard try Comparison(options).run() else { exit(1) }
       }

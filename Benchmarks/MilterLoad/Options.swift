@@ -1,12 +1,12 @@
 import MilterClient
 
-/// The command line: `--name value` and `--switch`.
+/// The command line: `--name value`, perhaps several times, and `--switch`.
 struct Options {
   struct Problem: Error {
     let text: String
   }
 
-  private var values: [String: String] = [:]
+  private var values: [String: [String]] = [:]
   private var switches: Set<String> = []
 
   init(_ arguments: ArraySlice<String>, values known: Set<String>, switches knownSwitches: Set<String> = []) throws {
@@ -15,7 +15,7 @@ struct Options {
       let name = String(argument.dropFirst(2))
       if argument.hasPrefix("--"), known.contains(name) {
         guard let value = rest.popFirst() else { throw Problem(text: "\(argument) needs a value") }
-        values[name] = value
+        values[name, default: []].append(value)
       } else if argument.hasPrefix("--"), knownSwitches.contains(name) {
         switches.insert(name)
       } else {
@@ -24,12 +24,14 @@ struct Options {
     }
   }
 
-  subscript(name: String) -> String? { values[name] }
+  subscript(name: String) -> String? { values[name]?.last }
+
+  func all(_ name: String) -> [String] { values[name] ?? [] }
 
   func has(_ name: String) -> Bool { switches.contains(name) }
 
   func required(_ name: String) throws -> String {
-    guard let value = values[name] else { throw Problem(text: "--\(name) is missing") }
+    guard let value = self[name] else { throw Problem(text: "--\(name) is missing") }
     return value
   }
 

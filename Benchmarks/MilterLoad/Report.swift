@@ -1,24 +1,29 @@
 import FoundationEssentials
+import Glibc
 
 /// The figures, as a text table and as JSON.
 struct Report: Codable {
-  let tested: String
-  let bare: String
+  /// By name; the one under test comes first.
+  let filters: [String]
+  /// The one that negotiates what the one under test does, and must have answered as often.
+  let twin: String?
   var entries: [Entry] = []
 
-  init(tested: String, bare: String) {
-    self.tested = tested
-    self.bare = bare
+  init(filters: [String], twin: String?) {
+    self.filters = filters
+    self.twin = twin
   }
 
-  /// One scenario; round by round, at the same index both had the same traffic.
+  private var tested: String { filters[0] }
+
+  /// One scenario. What follows is by filter, then by round; at the same index all had the same traffic, each as much
+  /// of it as it played.
   struct Entry: Codable {
     let scenario: Scenario
-    let messagesARound: Int
-    var tested: [Round] = []
-    var bare: [Round] = []
+    let messagesARound: [Int]
+    var rounds: [[Round]]
 
-    var hasFaults: Bool { (tested + bare).contains { !$0.faults.isEmpty } }
+    var hasFaults: Bool { rounds.joined().contains { !$0.faults.isEmpty } }
   }
 
   private typealias Figure = KeyPath<Round.Figures, Double>
@@ -31,20 +36,25 @@ struct Report: Codable {
   }
 
   func printHead() {
-    print("\(tested) and \(bare): medians of the rounds; max: of all rounds")
-    print("ratio: \(tested) / \(bare), median of the rounds' ratios (least..greatest)\n")
+    print("\(filters.joined(separator: ", ")): medians of the rounds; max: of all rounds")
+    print("/ OTHER: \(tested) / OTHER, median of the rounds' ratios (least..greatest)\n")
   }
 
   mutating func add(_ entry: Entry) {
     entries.append(entry)
-    print("\(entry.scenario): \(entry.messagesARound) messages a round, rounds \(entry.tested.count)")
+    let messages = entry.messagesARound
+    let counts = Set(messages).count == 1 ? "\(messages[0])" : messages.map(String.init).joined(separator: ", ")
+    print("\(entry.scenario): \(counts) messages a round, rounds \(entry.rounds[0].count)")
     printRow("", Self.columns.map(\.title))
-    for (name, rounds) in [(tested, entry.tested), (bare, entry.bare)] {
+    for (name, rounds) in zip(filters, entry.rounds) {
       printRow(name, Self.columns.map { fixed(Self.summary($0.figure, rounds), digits: 1) })
     }
-    printRow("ratio", Self.columns.map { Self.ratio($0.figure, entry) })
-    for (name, rounds) in [(tested, entry.tested), (bare, entry.bare)] { printVerdicts(name, rounds) }
+    for (name, rounds) in zip(filters, entry.rounds).dropFirst() {
+      printRow("/ \(name)", Self.columns.map { Self.ratio($0.figure, entry.rounds[0], rounds) })
+    }
+    for (name, rounds) in zip(filters, entry.rounds) { printVerdicts(name, rounds) }
     print("")
+    fflush(nil)  // A file is to show it too while the rest runs.
   }
 
   /// The last block: what more connections cost.
@@ -57,11 +67,37 @@ struct Report: Codable {
       }
       guard let many else { continue }
       print("messages/s at 8 -> 256 connections (recipients \(shape.recipients), messages a session \(shape.messages))")
-      for (name, before, after) in [(tested, few.tested, many.tested), (bare, few.bare, many.bare)] {
-        let (from, to) = (Self.summary(\.messagesPerSecond, before), Self.summary(\.messagesPerSecond, after))
+      for (index, name) in filters.enumerated() {
+        let from = Self.summary(\.messagesPerSecond, few.rounds[index])
+        let to = Self.summary(\.messagesPerSecond, many.rounds[index])
         let change = fixed((to / from - 1) * 100, digits: 1)
-        print("  \(padded(name, 14)) \(fixed(from, digits: 0)) -> \(fixed(to, digits: 0)) (\(change) %)")
+        print("  \(padded(name, width)) \(fixed(from, digits: 0)) -> \(fixed(to, digits: 0)) (\(change) %)")
       }
+    }
+  }
+
+  /// The last block beside peers, in Markdown: CPU of all filters as ratios to those named.
+  func printSummary(references: [String], absent: [String]) {
+    let bases = references.compactMap { filters.firstIndex(of: $0) }
+    let heads =
+      ["", "CPU µs/msg"] + bases.map { "CPU / \(filters[$0])" } + ["messages/s"]
+      + bases.map { "messages/s / \(filters[$0])" }
+    for entry in entries {
+      print("\(entry.scenario)\n")
+      printLine(heads)
+      printLine(heads.map { _ in "---" })
+      for (name, rounds) in zip(filters, entry.rounds) {
+        let cells = [(\Round.Figures.cpuPerMessage, 1), (\.messagesPerSecond, 0)].flatMap { figure, digits in
+          [fixed(Self.summary(figure, rounds), digits: digits)]
+            + bases.map { Self.ratio(figure, rounds, entry.rounds[$0]) }
+        }
+        printLine([name] + cells)
+      }
+      for text in absent {
+        let words = text.split(separator: " ", maxSplits: 1).map(String.init)
+        printLine(words + heads.dropFirst(words.count).map { _ in "" })
+      }
+      print("")
     }
   }
 
@@ -69,18 +105,17 @@ struct Report: Codable {
   func problems(allowRefusals: Bool) -> [String] {
     entries.flatMap { entry in
       var problems: [String] = []
-      for (name, rounds) in [(tested, entry.tested), (bare, entry.bare)] {
+      for (name, rounds) in zip(filters, entry.rounds) {
         if let fault = rounds.flatMap(\.faults).first { problems.append("\(entry.scenario): \(name): \(fault)") }
-      }
-      if entry.tested.map(\.messages) != entry.bare.map(\.messages) {
-        problems.append("\(entry.scenario): the filters have seen different numbers of messages")
-      }
-      let refusals = entry.tested.reduce(0) { $0 + $1.verdicts.refused + $1.verdicts.discarded }
-      if !allowRefusals {
-        if refusals > 0 {
-          problems.append("\(entry.scenario): \(tested) has refused or discarded \(refusals) times")
-        } else if entry.tested.map(\.verdicts.all) != entry.bare.map(\.verdicts.all) {
-          problems.append("\(entry.scenario): the filters have not answered equally often (early accepts?)")
+        let refusals = rounds.reduce(0) { $0 + $1.verdicts.refused + $1.verdicts.discarded }
+        if refusals > 0, !allowRefusals {
+          problems.append("\(entry.scenario): \(name) has refused or discarded \(refusals) times")
+        }
+        guard name == twin else { continue }
+        if rounds.map(\.messages) != entry.rounds[0].map(\.messages) {
+          problems.append("\(entry.scenario): \(tested) and \(name) have seen different numbers of messages")
+        } else if !allowRefusals, rounds.map(\.verdicts.all) != entry.rounds[0].map(\.verdicts.all) {
+          problems.append("\(entry.scenario): \(tested) and \(name) have not answered equally often (early accepts?)")
         }
       }
       return problems
@@ -101,9 +136,8 @@ struct Report: Codable {
     return figure == \.slowest ? all.last! : median(all)
   }
 
-  private static func ratio(_ figure: Figure, _ entry: Entry) -> String {
-    let pairs = zip(entry.tested, entry.bare)
-    let ratios = pairs.map { $0.figures[keyPath: figure] / $1.figures[keyPath: figure] }.sorted()
+  private static func ratio(_ figure: Figure, _ rounds: [Round], _ others: [Round]) -> String {
+    let ratios = zip(rounds, others).map { $0.figures[keyPath: figure] / $1.figures[keyPath: figure] }.sorted()
     let ends = [median(ratios), ratios.first!, ratios.last!].map { fixed($0, digits: 2) }
     return "\(ends[0]) (\(ends[1])..\(ends[2]))"
   }
@@ -112,8 +146,13 @@ struct Report: Codable {
     (sorted[sorted.count / 2] + sorted[(sorted.count - 1) / 2]) / 2
   }
 
+  /// Of the first column.
+  private var width: Int { 2 + max(12, filters.map(\.count).max()!) }
+
+  private func printLine(_ cells: [String]) { print("| \(cells.joined(separator: " | ")) |") }
+
   private func printRow(_ name: String, _ cells: [String]) {
-    print("  \(padded(name, 14))" + cells.map { padded($0, -20) }.joined())
+    print("  \(padded(name, width))" + cells.map { padded($0, -24) }.joined())
   }
 
   private func printVerdicts(_ name: String, _ rounds: [Round]) {
@@ -122,7 +161,7 @@ struct Report: Codable {
     let stopped = rounds.reduce(0) { $0 + $1.stoppedMessages }
     let messages = rounds.reduce(0) { $0 + $1.messages }
     print(
-      "  \(padded(name, 14)) \(verdicts.all) answers, other than continue \(verdicts.all - verdicts.continued)"
+      "  \(padded(name, width)) \(verdicts.all) answers, other than continue \(verdicts.all - verdicts.continued)"
         + " (refused \(verdicts.refused), discarded \(verdicts.discarded), accepted \(verdicts.accepted),"
         + " skipped \(verdicts.skipped)); messages stopped \(stopped) of \(messages)")
   }

@@ -11,7 +11,7 @@ struct Round: Codable, Sendable {
   let figures: Figures
 
   struct Figures: Codable, Sendable {
-    /// Microseconds of the filter's process.
+    /// Microseconds of the filter's processes.
     var cpuPerMessage: Double
     var messagesPerSecond: Double
     /// Microseconds of an answered round trip.
@@ -21,24 +21,36 @@ struct Round: Codable, Sendable {
   }
 
   /// Plays that many sessions, on as many connections at a time as the scenario has.
-  init(_ scenario: Scenario, sessions: Int, on filter: Child, seed: UInt64) {
+  init(_ scenario: Scenario, sessions: Int, on filter: Filter, seed: UInt64) {
     final class Supply: Sendable {
       let next = Atomic(0)
     }
     let supply = Supply()
-    let place = filter.place
     let cpuBefore = filter.cpuTime
     let (tallies, time) = runTogether(scenario.connections) {
       var tally = Tally()
-      while true {
-        let number = supply.next.add(1, ordering: .relaxed).oldValue
-        guard number < sessions else { return tally }
-        SMTPSession.play(at: place, shape: scenario, seed: seed &+ UInt64(number), into: &tally)
+      do {
+        // Milter sessions have a connection each; Postfix keeps the one to a policy server.
+        let policy = filter.language == .milter ? nil : try PolicyClient(filter.place)
+        while true {
+          let number = supply.next.add(1, ordering: .relaxed).oldValue
+          guard number < sessions else { break }
+          let seed = seed &+ UInt64(number)
+          if let policy {
+            let isAtData = filter.language == .policyAtData
+            try PolicySession.play(over: policy, atData: isAtData, shape: scenario, seed: seed, into: &tally)
+          } else {
+            SMTPSession.play(at: filter.place, shape: scenario, seed: seed, into: &tally)
+          }
+        }
+      } catch {
+        tally.faults.append("\(error)")
       }
+      return tally
     }
     // The filter learns of the last quits after they are sent.
     usleep(50_000)
-    let cpu = filter.cpuTime - cpuBefore
+    let cpu = max(cpuBefore, filter.cpuTime) - cpuBefore
 
     var sum = Tally()
     for tally in tallies { sum.add(tally) }

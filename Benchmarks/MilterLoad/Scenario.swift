@@ -30,6 +30,13 @@ struct Scenario: Codable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Beside peers; a policy server of Perl has a process for each connection.
+  static let peers = [(1, 1), (1, 20), (51, 1)].flatMap { recipients, messages in
+    [8, 64].map { Scenario(connections: $0, recipients: recipients, messages: messages) }
+  }
+
+  static let quickPeers = peers.filter { $0.connections == 8 }
+
   static let quick = [
     Scenario(connections: 8, recipients: 1, messages: 1),
     Scenario(connections: 256, recipients: 1, messages: 1),

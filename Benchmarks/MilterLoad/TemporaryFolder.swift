@@ -15,7 +15,9 @@ struct TemporaryFolder {
 
   /// Removes the folder and what the comparison has put into it.
   func remove() {
-    for file in ["tested.log", "bare.log", "bare.sock"] { unlink("\(path)/\(file)") }
+    for name in ["tested", "bare", "bare-unanswered"] {
+      for kind in ["log", "sock"] { unlink("\(path)/\(name).\(kind)") }
+    }
     rmdir(path)
   }
 }
