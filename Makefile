@@ -27,11 +27,12 @@ demo: deps ## abusers against a private Postfix, stopped before your eyes (ONCE=
 test: deps ## all tests, also against real Postfix and Sendmail
 	swift test
 
-bench: deps ## the release binary beside a bare C filter (QUICK=1: three scenarios)
+bench: deps ## the release binary beside a bare C filter and beside its peers (QUICK=1: three scenarios each)
 	swift build $(RELEASE_FLAGS) --product mailwarden
 	swift build $(RELEASE_FLAGS) --product bare-filter
 	swift build $(RELEASE_FLAGS) --product milter-load
 	Benchmarks/run.sh $(RELEASE)/release $(if $(QUICK),--quick)
+	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
 check: ## format, lint, build without warnings, unit tests
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
