@@ -87,8 +87,11 @@ appears() {
     return 1
 }
 
-# Short, since a socket's path must be; others may pass through it to what is theirs within.
-work=$(mktemp -d /tmp/mwpeers.XXXXXX)
+# In memory, so that SQLite's waits for the disk do not count; short, since a socket's path must be. Others may pass
+# through it to what is theirs within.
+shelf=/dev/shm
+[ -d $shelf ] || shelf=/tmp
+work=$(mktemp -d $shelf/mwpeers.XXXXXX)
 chmod 711 "$work"
 trap clean_up EXIT
 trap 'exit 1' HUP INT TERM
