@@ -27,12 +27,18 @@ demo: deps ## abusers against a private Postfix, stopped before your eyes (ONCE=
 test: deps ## all tests, also against real Postfix and Sendmail
 	swift test
 
-bench: deps ## the release binary beside a bare C filter and beside its peers (QUICK=1: three scenarios each)
-	swift build $(RELEASE_FLAGS) --product mailwarden
-	swift build $(RELEASE_FLAGS) --product bare-filter
-	swift build $(RELEASE_FLAGS) --product milter-load
+bench: deps ## the counters by themselves, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
+	for product in core-bench mailwarden bare-filter milter-load; do \
+	  swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
+	for part in table engine spray; do $(RELEASE)/release/core-bench $$part $(if $(QUICK),--quick) || exit 1; done
 	Benchmarks/run.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
+
+hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users
+	swift build $(RELEASE_FLAGS) --product hijack-suite
+	$(RELEASE)/release/hijack-suite --enforce --seeds $(or $(SEEDS),101,102,103,104,105) \
+	  --policy default=Examples/policies/default.yaml \
+	  $(foreach name,25-per-2h 30-per-hour recipients ten-networks,--policy $(name)=Benchmarks/HijackSuite/Policies/$(name).yaml)
 
 check: ## format, lint, build without warnings, unit tests
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
@@ -45,4 +51,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench check format clean
+.PHONY: help deps build run demo test bench hijacks check format clean

@@ -120,10 +120,11 @@ postfwd2 postfwd policy-data postfwd
 policyd-rate-limit policyd-rate-limit policy-rcpt policyd-rate-limit
 END
 
-# Limits beyond reach, as the traffic repeats its users; rules, stages and counters stay what they are.
+# Limits beyond reach, as the traffic repeats its users; rules, stages and counters stay what they are. Different values
+# are kept up to the limit: those rules only tell, and keep theirs.
 sed -e "s|unix:/run/mailwarden/milter.sock|unix:$work/milter.sock|" \
     -e "s|/run/mailwarden/control.sock|$work/control.sock|" \
-    -e 's|\([0-9][0-9]*\) per |\100000000 per |g' \
+    -e '/distinct/!s|\([0-9][0-9]*\) per |\100000000 per |g' \
     "$here/twenty-rules.yaml" >"$work/policy.yaml"
 
 # In the background, so that a signal that ends this script ends it too.

@@ -7,11 +7,11 @@ here=$(dirname "$0")
 work=$(mktemp -d /tmp/mwbench.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
-# The default policy, listening here. The traffic repeats its users faster than people write, so the limits are lifted
-# beyond reach; rules, stages and counters stay what they are.
+# The default policy, listening here. The traffic repeats its users faster than people write, so every rule observes; what
+# is counted, and what the MTA is asked for, stays what it is.
 sed -e "s|unix:/run/mailwarden/milter.sock|unix:$work/milter.sock|; s|/run/mailwarden/control.sock|$work/control.sock|" \
     -e 's|^user:.*||; s|group: [a-z]*, ||' \
-    -e 's|\([0-9][0-9]*\) per |\100000000 per |g' \
+    -e '/^ *mode: /d; s|^\( *\)- name: .*|&\n\1  mode: observe|' \
     "$here/../Examples/policies/default.yaml" >"$work/policy.yaml"
 
 "$folder/milter-load" --name mailwarden --command "$folder/mailwarden run --config $work/policy.yaml" \

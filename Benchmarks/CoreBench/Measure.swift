@@ -30,6 +30,11 @@ struct SplitMix: RandomNumberGenerator {
 /// A walk over 0..<count that visits each once, in no order that a cache could guess.
 func scattered(_ index: Int, of count: Int) -> Int { (index &* 7_368_787 &+ 12_345) % count }
 
+/// Prints at once, also into a file: the large tables take minutes.
+func say(_ columns: String...) {
+  FileHandle.standardOutput.write(Data((columns.joined(separator: " ") + "\n").utf8))
+}
+
 func column(_ text: String, _ width: Int) -> String {
   String(repeating: " ", count: max(0, width - text.count)) + text
 }

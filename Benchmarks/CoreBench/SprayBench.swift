@@ -6,7 +6,7 @@ struct SprayBench: ParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "spray", abstract: "50 million random senders against a bound of 256 MB.")
 
-  @Flag(help: "5 million against 32 MB.")
+  @Flag(help: "5 million against 64 MB.")
   var quick = false
 
   struct Broken: Error, CustomStringConvertible {
@@ -14,7 +14,7 @@ struct SprayBench: ParsableCommand {
   }
 
   func run() throws {
-    let bound = quick ? 32_000_000 : 256_000_000
+    let bound = quick ? 64_000_000 : 256_000_000
     let sprayed = quick ? 5_000_000 : 50_000_000
     let limit = Limit(count: 100, window: .days(1))
     let engine = Engine(

@@ -9,6 +9,10 @@ struct TableBench: ParsableCommand {
 
   @Flag(help: "1 k and 1 M keys only.")
   var quick = false
+  @Option(help: "So many keys instead.")
+  var keys: [Int] = []
+  @Option(help: "How often each key is seen in the second row.")
+  var seen = 50
 
   /// What one counter of one key is: the slot in hand, and those before it.
   private struct Payload {
@@ -33,8 +37,9 @@ struct TableBench: ParsableCommand {
   }
 
   func run() {
-    print("keys       seen   table ns  dictionary ns  ratio   table B/key  dictionary B/key")
-    for count in quick ? [1_000, 1_000_000] : [1_000, 1_000_000, 10_000_000] { compare(count) }
+    say("keys       seen   table ns  dictionary ns  ratio   table B/key  dictionary B/key")
+    let all = quick ? [1_000, 1_000_000] : [1_000, 1_000_000, 10_000_000]
+    for count in keys.isEmpty ? all : keys { compare(count) }
     threads()
   }
 
@@ -43,11 +48,11 @@ struct TableBench: ParsableCommand {
     var tableBytes = 0
     var dictionaryBytes = 0
     var dictionary: [String: Payload] = [:]
-    for (seen, rounds) in [(1, 0..<1), (50, 1..<50)] {
+    for (seen, rounds) in [(1, 0..<1), (seen, 1..<seen)] {
       var (own, other, updates) = (0.0, 0.0, 0)
       for round in rounds {
         // 50 times within an hour: a handful of slots.
-        let now = Self.start + .seconds(round * 72)
+        let now = Self.start + .seconds(round * 3600 / seen)
         for from in stride(from: 0, to: count, by: Self.chunk) {
           let names = (from..<min(count, from + Self.chunk)).map { Self.name(scattered($0, of: count)) }
           let keys = names.map { Key(.user($0)) }
@@ -60,7 +65,7 @@ struct TableBench: ParsableCommand {
           updates += keys.count
         }
       }
-      print(
+      say(
         column("\(count)", 10), column("\(seen)", 5), column(number(own / Double(updates)), 10),
         column(number(other / Double(updates)), 14), column(number(own / other, 2), 6),
         column(number(Double(tableBytes) / Double(count)), 13),
@@ -100,7 +105,7 @@ struct TableBench: ParsableCommand {
     let each = quick ? 1_000_000 : 4_000_000
     let table = KeyTable(bound: 1_000_000_000)
     let keys = (0..<10_000).map { Key(.user(Self.name($0 * (count / 10_000)))) }
-    print("\nthreads   million updates/s")
+    say("\nthreads   million updates/s")
     for threads in [1, 2, 4, 8, 16, 32, 64] {
       let time = nanoseconds {
         DispatchQueue.concurrentPerform(iterations: 1) { _ in
@@ -118,7 +123,7 @@ struct TableBench: ParsableCommand {
           group.wait()
         }
       }
-      print(column("\(threads)", 7), column(number(Double(each) / time * 1e3, 2), 19))
+      say(column("\(threads)", 7), column(number(Double(each) / time * 1e3, 2), 19))
     }
   }
 }

@@ -141,7 +141,9 @@ public struct Control: Sendable {
     let note = String((order.reason ?? "").prefix(500))
     let now = now()
     let penalty = engine.block(key, for: span, note: note, at: now)
-    let exemption = engine.exemption(of: key)
+    let explanation = engine.explain(key, at: now)
+    let exemption =
+      explanation.exemption ?? explanation.overrides.first { $0.effect == .exempt }.map { "overrides: \($0.origin)" }
     guard let penalty else { throw ErrorReport(error: "the penalty box is full; release something first") }
     var notes: [String] = []
     if let exemption { notes.append("the block has no effect: the key is exempt (\(exemption))") }
@@ -184,6 +186,9 @@ public struct Control: Sendable {
     let now = now()
     let note = order.reason.map { ": " + $0.prefix(200) } ?? ""
     let override = Override(Override.Target(key), effect, until: now + span, origin: "administrator\(note)")
+    if let rule = engine.policy.rules.first(where: { $0.name == order.rule }), !override.target.canMean(rule.per) {
+      throw ErrorReport(error: "rule \"\(rule.name)\" counts per \(rule.per); \(key) is no such key")
+    }
     guard engine.allow(override, at: now) else {
       throw ErrorReport(error: "there are too many overrides given at run time; revoke some first")
     }
@@ -238,7 +243,7 @@ public struct Control: Sendable {
     if let exemption = explanation.exemption { sentences.append("Never refused: it is exempt (\(exemption)).") }
     for override in explanation.overrides {
       let until = override.until.map { " until \(wall($0).rfc3339)" } ?? ""
-      sentences.append("\(override.effect.phrase)\(until) (\(override.origin)).")
+      sentences.append("Overridden: \(override.effect.phrase)\(until) (\(override.origin)).")
     }
     for penalty in explanation.penalties {
       sentences.append(
@@ -248,15 +253,15 @@ public struct Control: Sendable {
     for standing in explanation.standings where standing.isOver {
       let used =
         "\(standing.count) \(standing.quantity.phrase) in \(standing.limit.window) (limit \(standing.allowed))"
-      if standing.refuses {
+      if standing.refuses || standing.holds {
         sentences.append(
-          "Refused by \(standing.rule): \(used); until \(wall(standing.freeAt).rfc3339) if nothing more is counted."
-        )
+          "\(standing.refuses ? "Refused" : "Held") by \(standing.rule): \(used); until \(wall(standing.freeAt).rfc3339)"
+            + " if nothing more is counted.")
       } else {
         sentences.append("At the limit of \(standing.rule), which refuses nothing by itself: \(used).")
       }
     }
-    if sentences.isEmpty {
+    if !explanation.isExempt, explanation.penalties.isEmpty, !explanation.standings.contains(where: \.isOver) {
       sentences.append(
         explanation.standings.isEmpty
           ? "Not limited: no rule counts this kind of key, and no penalty holds it."

@@ -152,7 +152,7 @@ public final class Engine: Sendable {
     }
     if rule.then.alert, isNew { decision.notices.append(notice(.alert, reason, event)) }
     if isNew { decision.notices += rule.then.run.map { notice(.run($0), reason, event) } }
-    if let block = rule.then.block, let key = blocked(by: block, reason.key) {
+    if let block = rule.then.block, let key = blocked(by: block, reason.key, book) {
       let until = self.block(key, trip.rule, reason, event, book, table, &decision)
       // What has happened and only blocks lets go when the block ends, whatever is still counted.
       let onlyBlocks = rule.then.refusal == nil && !trip.rule.looksAtWants
@@ -173,6 +173,7 @@ public final class Engine: Sendable {
       totals.withLock { $0.refuse(rule: refusal.reason.rule, at: event.at) }
       decision.notices.append(notice(.refused, refusal.reason, event))
     case .hold(let reason):
+      totals.withLock { $0.hold(at: event.at) }
       decision.notices.append(notice(.held, reason, event))
       fallthrough
     case .goOn, .exempt:
@@ -199,11 +200,11 @@ public final class Engine: Sendable {
 
   // MARK: - Blocking
 
-  private func blocked(by block: Block, _ key: Key) -> Key? {
+  private func blocked(by block: Block, _ key: Key, _ book: Rulebook) -> Key? {
     guard let kind = block.kind else { return key }
     if let part = key.parts.first(where: { $0.kind == kind }) { return Key(part) }
     guard kind == .network, case .ip(let address)? = key.parts.first(where: { $0.kind == .ip }) else { return nil }
-    return Key(.network(policy.networkPrefix.network(of: address)))
+    return Key(.network(book.policy.networkPrefix.network(of: address)))
   }
 
   /// Puts the key into the box, for longer each time that it comes back.
@@ -233,7 +234,8 @@ public final class Engine: Sendable {
         if let old = box.penalties[key], old.until > held.now, old.reason.rule == rule.name, block.spans.count > 1 {
           return (.unchanged, old.reason)
         }
-        let reason = reason.with(until: held.now + span)
+        // Whoever else is blocked by it is told of the key, not of whom it was counted for.
+        let reason = Reason(rule: reason.rule, key: key, cause: reason.cause, until: held.now + span)
         let penalty = Penalty(
           key: key, reason: reason, code: rule.code, reply: rule.reply, filter: rule.filter.ofSession,
           since: held.now, until: held.now + span)
@@ -294,15 +296,15 @@ public final class Engine: Sendable {
   }
 
   /// Lets a key go: its penalty ends and its counts start anew, those of pairs with it too, so that nothing refuses it at
-  /// once.
+  /// once. What was learned of it stays.
   /// - Returns: the penalty, where there was one, and whether anything was counted.
   public func release(_ key: Key, at now: Timestamp) -> (penalty: Penalty?, hadCounts: Bool) {
-    let table = rules.withLock { $0.table }
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
     let all = [key] + pairs(with: key, at: now)
     var hadCounts = false
     for key in all {
       hadCounts = standings(ofExactly: key, at: now).contains { $0.count > 0 } || hadCounts
-      table.with(key, at: now) { held, name, names in held.remove(name, in: names) }
+      table.with(key, at: now) { held, name, names in held.forgetCounts(of: name, in: names, book.layout) }
       episodes.withLock { $0.end(key: key) }
     }
     let penalty = box.withLock { $0.remove(key) }

@@ -110,7 +110,7 @@ extension Filter {
       case .newNetwork: return isNewNetwork
       case .daemon(let name): return event.subject.daemon == name
       case .network(let network): return event.subject.address.map(network.contains) ?? false
-      case .user(let name): return event.subject.user.map { realms.names(of: $0).contains(name) } ?? false
+      case .user(let name): return event.subject.user.map { realms.isName(name, of: $0) } ?? false
       case .group(let group): return event.subject.user.map { realms.isMember($0, of: groups[group] ?? []) } ?? false
       case .senderDomain(let domain): return event.subject.senderDomain == domain
       }
@@ -128,4 +128,49 @@ extension Filter {
   var ofSession: Filter { Filter(only: only.filter(\.isAboutSession), except: except.filter(\.isAboutSession)) }
 
   var isAboutLogin: Bool { matches.contains(where: \.isAboutLogin) }
+}
+
+/// What tells that a filter does not hold, without looking at its words: a value that `only` demands, as a hash.
+struct FilterGate: Sendable {
+  private enum Demand: Sendable {
+    case nothing
+    case authenticated(Bool)
+    case daemon(Int)
+    case senderDomain(Int)
+  }
+  private let demand: Demand
+
+  init(_ filter: Filter) {
+    let alone = filter.only.first { match in filter.only.filter { $0.kind == match.kind }.count == 1 }
+    demand =
+      switch alone {
+      case .authenticated, .user, .group: .authenticated(true)
+      case .anonymous: .authenticated(false)
+      case .daemon(let name): .daemon(name.hashValue)
+      case .senderDomain(let domain): .senderDomain(domain.hashValue)
+      default: .nothing
+      }
+  }
+
+  /// The values of an event that gates look at.
+  struct Values {
+    let isAuthenticated: Bool
+    let daemon: Int?
+    let senderDomain: Int?
+
+    init(_ event: borrowing Event) {
+      isAuthenticated = event.subject.user != nil
+      daemon = event.subject.daemon?.hashValue
+      senderDomain = event.subject.senderDomain?.hashValue
+    }
+  }
+
+  func isShut(to values: Values) -> Bool {
+    switch demand {
+    case .nothing: false
+    case .authenticated(let wanted): wanted != values.isAuthenticated
+    case .daemon(let name): name != values.daemon
+    case .senderDomain(let domain): domain != values.senderDomain
+    }
+  }
 }

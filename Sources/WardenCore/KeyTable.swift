@@ -62,10 +62,12 @@ package final class KeyTable: @unchecked Sendable {
       }
     }
 
-    func remove(_ name: KeyNames.Name, in names: borrowing KeyNames) {
+    func forgetCounts(
+      of name: KeyNames.Name, in names: borrowing KeyNames, _ layout: borrowing Shard.Layout
+    ) {
       names.bytes.withUnsafeBytes {
-        shards[table.shard(of: name.hash)].remove(
-          UnsafeRawBufferPointer(rebasing: $0[name.range]), UInt32(truncatingIfNeeded: name.hash))
+        shards[table.shard(of: name.hash)].forgetCounts(
+          UnsafeRawBufferPointer(rebasing: $0[name.range]), UInt32(truncatingIfNeeded: name.hash), layout)
       }
     }
   }

@@ -28,6 +28,7 @@ struct Ledger {
   private var known: UInt64 = 0
   private var held: UInt64 = 0
   private var values: [[ValueHash]?] = []
+  private var gateValues: FilterGate.Values?
 
   init(_ event: Event, _ book: Rulebook, _ realms: LocalRealms) {
     self.event = event
@@ -47,13 +48,19 @@ struct Ledger {
         continue
       }
       var subject = event.subject
-      var counts: [KeyPart: (Recipient, Int)] = [:]
+      // In the order of the message, so that the same message always meets the same rule first.
+      var places: [KeyPart: Int] = [:]
+      var counts: [(Recipient, Int)] = []
       let kind = shelf.shape.kinds.first { $0 == .recipient || $0 == .recipientDomain }!
       for recipient in event.recipients {
         subject.recipient = recipient
-        if let part = subject.part(kind) { counts[part, default: (recipient, 0)].1 += 1 }
+        guard let part = subject.part(kind) else { continue }
+        let place = places[part] ?? counts.count
+        places[part] = place
+        if place == counts.count { counts.append((recipient, 0)) }
+        counts[place].1 += 1
       }
-      for (recipient, count) in counts.values {
+      for (recipient, count) in counts {
         subject.recipient = recipient
         if let name = names.append(shelf.shape, of: subject) {
           targets.append(Target(shelf: place, name: name, recipients: count))
@@ -66,6 +73,8 @@ struct Ledger {
     if shelf.happening & event.happened.mask != 0 || shelf.feedsAtMail && event.step == .mail { return true }
     if isRefused { return book.countsRefused && (shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd) }
     if event.canRefuse, event.step != .connect {
+      // Another shelf's rule may refuse it, and that counts here.
+      if shelf.countsRefused, event.step == .mail, shelf.admitted & event.wants.mask != 0 { return true }
       if shelf.looksAfter || shelf.looksAtWants && asks(shelf) { return true }
     }
     return event.step == .endOfMessage && (shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd)
@@ -94,8 +103,7 @@ struct Ledger {
         judge(target, held, adding: true, mayAct: true) { rule, event in
           guard !rule.waitsForEnd || event.step == .endOfMessage else { return false }
           return rule.looksAtWants
-            ? isAsked && (rule.admitted & event.wants.mask != 0 || rule.readsAttributesAtEnd)
-            : rule.looksAfter && !rule.hears(event)
+            ? isAsked && rule.isAsked(event) : rule.looksAfter && !rule.hears(event)
         }
       }
       isRefused = trips.contains { $0.rule.refusesNow }
@@ -117,8 +125,7 @@ struct Ledger {
       guard shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd && event.step == .endOfMessage else { continue }
       feed(target, fate, held)
       judge(target, held, adding: false, mayAct: false) { rule, event in
-        !rule.looksAtWants && (rule.admitted & event.wants.mask != 0 || rule.readsAttributesAtEnd)
-          && (fate == .admitted || rule.countsRefused)
+        !rule.looksAtWants && rule.isAsked(event) && (fate == .admitted || rule.countsRefused)
       }
     }
   }
@@ -137,13 +144,12 @@ struct Ledger {
       for memory in shelf.memories where memory.attribute.declaration.counting == counting {
         let values = values(of: memory.attribute)
         if remembers { room += min(values.count, memory.meter.capacity) }
-        guard let old, let birth = shelf.birth else { continue }
-        news.append(
-          (memory.attribute, memory.meter.unknown(values, old.cells, born: birth.born(old.cells), at: held.now)))
+        guard let old else { continue }
+        news.append((memory.attribute, memory.unknown(values, old.cells, at: held.now)))
       }
     }
-    for feed in shelf.feeds where takes(feed, counting, fate) {
-      for meter in feed.meters {
+    for place in shelf.feedGates.indices where takes(shelf.feedGates[place], counting, fate) {
+      for meter in shelf.feeds[place].meters {
         switch meter.kind {
         case .distinct(let attribute): room += min(values(of: attribute).count, meter.capacity)
         case .usual: room += 2
@@ -152,14 +158,14 @@ struct Ledger {
       }
     }
     guard room > 0 else { return }
-    if shelf.birth != nil, old == nil { room += 1 }
+    room += shelf.births.count { birth in old.map { birth.born($0.cells) == nil } ?? true }
     guard let record = held.record(for: target.name, in: names, roomFor: room, book.layout) else { return }
     var cells = record.cells
-    if old == nil { shelf.birth?.bear(&cells, at: held.now) }
-    for feed in shelf.feeds where takes(feed, counting, fate) {
-      let amount = amount(feed.source, target, counting, news)
+    for birth in shelf.births { birth.bear(&cells, at: held.now) }
+    for place in shelf.feedGates.indices where takes(shelf.feedGates[place], counting, fate) {
+      let amount = amount(shelf.feedGates[place].source, target, counting, news)
       guard amount > 0 else { continue }
-      for meter in feed.meters {
+      for meter in shelf.feeds[place].meters {
         switch meter.kind {
         case .distinct(let attribute): for value in values(of: attribute) { meter.add(value, to: &cells, at: held.now) }
         case .usual: meter.learn(amount, in: &cells, at: held.now)
@@ -175,7 +181,7 @@ struct Ledger {
     record.cells = cells
   }
 
-  private mutating func takes(_ feed: Feed, _ counting: Signal.Counting, _ fate: Fate) -> Bool {
+  private mutating func takes(_ feed: FeedGate, _ counting: Signal.Counting, _ fate: Fate) -> Bool {
     guard feed.counting == counting, fate != .refused || feed.countsRefused else { return false }
     let isThere =
       switch feed.source {
@@ -203,15 +209,21 @@ struct Ledger {
 
   private mutating func judge(
     _ target: Target, _ held: KeyTable.Held, adding: Bool, mayAct: Bool,
-    where isMeant: (MeteredRule, borrowing Event) -> Bool
+    where isMeant: (RuleGate, borrowing Event) -> Bool
   ) {
     let shelf = book.shelves[target.shelf]
-    guard shelf.rules.contains(where: { isMeant($0, event) }) else { return }
-    let cells = held.find(target.name, in: names)?.cells
-    findNetwork(shelf, cells, held.now)
-    for rule in shelf.rules where isMeant(rule, event) && holds(rule.filter) {
-      if let reason = over(rule, shelf, target, cells, adding: adding, at: held.now) {
-        trips.append(Trip(rule: rule, reason: reason, mayAct: mayAct))
+    // The key's record is looked for once a rule wants it.
+    var found: Cells??
+    for place in shelf.ruleGates.indices {
+      let gate = shelf.ruleGates[place]
+      guard isMeant(gate, event) else { continue }
+      if found == nil {
+        found = .some(held.find(target.name, in: names)?.cells)
+        findNetwork(shelf, found!, held.now)
+      }
+      guard holds(gate.filter) else { continue }
+      if let reason = over(shelf.rules[place], shelf, target, found!, adding: adding, at: held.now) {
+        trips.append(Trip(rule: shelf.rules[place], reason: reason, mayAct: mayAct))
       }
     }
   }
@@ -234,7 +246,7 @@ struct Ledger {
       var worst: (finding: Reason.Finding, until: Timestamp)?
       for limit in place == 0 ? others ?? part.limits : part.limits {
         let more = adding ? self.more(part.quantity, limit, shelf, target, cells, now) : (0, 0)
-        let reading = limit.read(part.quantity, cells, birth: shelf.birth, adding: more, at: now)
+        let reading = limit.read(part.quantity, cells, adding: more, at: now)
         guard reading.isOver else { continue }
         let until = limit.release(of: reading, part.quantity, cells, adding: more.0, at: now)
         if worst == nil || until > worst!.until { worst = (reading.finding(part.quantity, limit.limit), until) }
@@ -261,8 +273,8 @@ struct Ledger {
         (values(of: attribute).count, 0)
       }
     case .measure(.new(let attribute)):
-      if let cells, let birth = shelf.birth, let memory = shelf.memories.first(where: { $0.attribute == attribute }) {
-        (memory.meter.unknown(values(of: attribute), cells, born: birth.born(cells), at: now), 0)
+      if let cells, let memory = shelf.memories.first(where: { $0.attribute == attribute }) {
+        (memory.unknown(values(of: attribute), cells, at: now), 0)
       } else {
         (0, 0)
       }
@@ -306,17 +318,18 @@ struct Ledger {
 
   /// Whether the client's network is new to the user whose counts are in question.
   private mutating func findNetwork(_ shelf: Shelf, _ cells: Cells?, _ now: Timestamp) {
-    guard book.newNetworkFilters != 0, shelf.shape == KeyShape(.user) else { return }
+    guard shelf.shape == KeyShape(.user), let memory = shelf.memories.first(where: { $0.attribute == .networks })
+    else { return }
     known &= ~book.newNetworkFilters
     isNewNetwork = false
-    guard let cells, let birth = shelf.birth, let network = values(of: .networks).first,
-      let memory = shelf.memories.first(where: { $0.attribute == .networks })
-    else { return }
-    isNewNetwork = memory.meter.isNew(network, cells, born: birth.born(cells), at: now)
+    guard let cells, let network = values(of: .networks).first else { return }
+    isNewNetwork = memory.meter.isNew(network, cells, born: memory.birth.born(cells), at: now)
   }
 
   private mutating func holds(_ filter: Int) -> Bool {
     if filter == 0 { return true }
+    if gateValues == nil { gateValues = FilterGate.Values(event) }
+    if book.filterGates[filter].isShut(to: gateValues!) { return false }
     let bit: UInt64 = filter < 64 ? 1 << UInt64(filter) : 0
     if known & bit != 0 { return held & bit != 0 }
     let holds = book.filters[filter].covers(
@@ -330,6 +343,12 @@ struct Ledger {
 extension Shelf {
   fileprivate func hears(_ event: borrowing Event) -> Bool {
     happening & event.happened.mask != 0 || feedsAtMail && event.step == .mail
+  }
+}
+
+extension Memory {
+  func unknown(_ values: [ValueHash], _ cells: Cells, at now: Timestamp) -> Int {
+    meter.unknown(values, cells, born: birth.born(cells), at: now)
   }
 }
 
@@ -352,7 +371,7 @@ extension MeteredLimit {
   ///   - cells: nothing for a key that was never counted.
   ///   - more: what is asked for; of a share to the part and to the whole.
   func read(
-    _ quantity: Quantity, _ cells: Cells?, birth: Meter?, adding more: (Int, Int), at now: Timestamp
+    _ quantity: Quantity, _ cells: Cells?, adding more: (Int, Int), at now: Timestamp
   ) -> Reading {
     switch limit.bound {
     case .count(let most):
@@ -363,7 +382,7 @@ extension MeteredLimit {
         count: count, allowed: most, isOver: count > most, isLeast: isDistinct && have >= meter.capacity, share: nil)
     case .usual(let bound):
       let count = (cells.map { meter.count($0, at: now) } ?? 0) + more.0
-      let allowed = allowed(bound, cells, birth, now)
+      let allowed = allowed(bound, cells, now)
       return Reading(count: count, allowed: allowed, isOver: count > allowed, isLeast: false, share: nil)
     case .share(let bound):
       let part = (cells.map { meter.count($0, at: now) } ?? 0) + more.0
@@ -376,11 +395,11 @@ extension MeteredLimit {
     }
   }
 
-  private func allowed(_ bound: Limit.Usual, _ cells: Cells?, _ birth: Meter?, _ now: Timestamp) -> Int {
-    guard let cells, let usual, let born = birth?.born(cells), now >= born + Meter.learning else {
+  private func allowed(_ bound: Limit.Usual, _ cells: Cells?, _ now: Timestamp) -> Int {
+    guard let cells, let usual, let born = usual.birth.born(cells), now >= born + Meter.learning else {
       return bound.atFirst
     }
-    return max(bound.atLeast, Int(usual.usual(cells, at: now) * Double(bound.tenths) / 10))
+    return max(bound.atLeast, Int(usual.meter.usual(cells, at: now) * Double(bound.tenths) / 10))
   }
 
   /// When the limit lets go, if nothing more is counted.

@@ -20,35 +20,33 @@ package struct Meter: Sendable {
     case offences
     /// Which networks within this one a rule has blocked; kept like all different values.
     case neighbours
-    /// When the key was first seen: one cell, its number is the second since 1970.
+    /// When a history of the key began: one cell, its number is the second since 1970.
     case birth
+
+    /// Whether it is what a key is known by, rather than what counts against it.
+    var isLearned: Bool {
+      switch self {
+      case .memory, .usual, .birth: true
+      case .count, .distinct, .offences, .neighbours: false
+      }
+    }
   }
 
   /// What makes a meter the same over a change of policy.
   enum Identity: Sendable, Hashable {
-    /// `free` for what is usual, nothing for what is counted.
-    case count(Measure, Filter, countsRefused: Bool, window: TimeSpan, free: Int?)
+    case count(Measure, Filter, countsRefused: Bool, window: TimeSpan)
+    /// Without `free`, so that another factor or another `at least` does not begin to learn anew.
+    case usual(Measure, Filter, window: TimeSpan)
     case distinct(Attribute, Filter, window: TimeSpan)
     case memory(Attribute)
     case offences(rule: String, window: TimeSpan)
     case neighbours(rule: String, window: TimeSpan)
-    case birth
-
-    var kind: Kind {
-      switch self {
-      case .count(_, _, _, _, nil): .count
-      case .count(_, _, _, _, let free?): .usual(free: free)
-      case .distinct(let attribute, _, _): .distinct(attribute)
-      case .memory: .memory
-      case .offences: .offences
-      case .neighbours: .neighbours
-      case .birth: .birth
-      }
-    }
+    /// Of a memory, or of what is usual: each is learned from when the policy first asks for it.
+    indirect case birth(of: Identity)
 
     var window: TimeSpan {
       switch self {
-      case .count(_, _, _, let window, _), .distinct(_, _, let window), .offences(_, let window),
+      case .count(_, _, _, let window), .usual(_, _, let window), .distinct(_, _, let window), .offences(_, let window),
         .neighbours(_, let window):
         window
       case .memory, .birth: Meter.forgetting
@@ -213,7 +211,7 @@ package struct Meter: Sendable {
   /// How many of the values the key has never shown.
   ///
   /// None while the key itself is being learned: then everything would be.
-  /// - Parameter born: when the key was first seen.
+  /// - Parameter born: when the history began.
   func unknown(_ values: [ValueHash], _ cells: Cells, born: Timestamp?, at now: Timestamp) -> Int {
     guard let born, now >= born + Self.learning else { return 0 }
     let run = cells.run(of: id)

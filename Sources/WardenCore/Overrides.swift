@@ -71,7 +71,7 @@ struct Overrides: Sendable {
 
   private func covers(_ target: Override.Target, _ part: KeyPart, _ key: Key?, _ realms: LocalRealms) -> Bool {
     switch (target, part) {
-    case (.user(let name), .user(let user)): realms.names(of: user).contains(name)
+    case (.user(let name), .user(let user)): realms.isName(name, of: user)
     case (.group(let group), .user(let user)): realms.isMember(user, of: groups[group] ?? [])
     case (.domain(let domain), .user(let user)): realms.domains(of: user).contains(domain)
     case (.domain(let domain), .sender(let address)), (.domain(let domain), .recipient(let address)):
@@ -90,7 +90,45 @@ extension Override {
   func holds(at now: Timestamp) -> Bool { until.map { now < $0 } ?? true }
 }
 
+extension Override {
+  /// Whether its limits can be set to what the rule counts.
+  public func fits(_ rules: [Rule]) -> Bool {
+    guard case .limits(let name, let limits) = effect, let part = rules.first(where: { $0.name == name })?.parts.first
+    else { return true }
+    return limits.allSatisfy { limit in
+      switch (limit.bound, part.quantity) {
+      case (.count, .measure), (.usual, .measure(.signal)), (.usual, .measure(.new)), (.share, .share): true
+      default: false
+      }
+    }
+  }
+}
+
+extension Override.Target {
+  /// Whether it can mean a key of the shape at all.
+  public func canMean(_ shape: KeyShape) -> Bool {
+    let kinds = shape.kinds
+    switch self {
+    case .user, .group: return kinds.contains(.user)
+    case .domain:
+      return kinds.contains { [.user, .sender, .senderDomain, .recipient, .recipientDomain].contains($0) }
+    case .network: return kinds.contains { $0 == .ip || $0 == .network }
+    case .key(let key): return key.shape == shape
+    }
+  }
+}
+
 extension LocalRealms {
+  /// Whether a policy's name means the user in its one form.
+  func isName(_ name: String, of user: String) -> Bool {
+    if name == user { return true }
+    guard name.utf8.count > user.utf8.count + 1, name.hasPrefix(user), !user.utf8.contains(UInt8(ascii: "@")) else {
+      return false
+    }
+    let rest = name.utf8.dropFirst(user.utf8.count)
+    return rest.first == UInt8(ascii: "@") && names.contains(String(Substring(rest.dropFirst())))
+  }
+
   /// What a user in its one form can be called in a policy.
   func names(of user: String) -> [String] {
     user.utf8.contains(UInt8(ascii: "@")) ? [user] : [user] + names.map { "\(user)@\($0)" }

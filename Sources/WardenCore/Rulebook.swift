@@ -3,6 +3,7 @@
 final class Rulebook: Sendable {
   let policy: Policy
   let filters: [Filter]
+  let filterGates: [FilterGate]
   let shelves: [Shelf]
   let layout: Shard.Layout
   let overrides: Overrides
@@ -19,7 +20,8 @@ final class Rulebook: Sendable {
     self.policy = policy
     var builder = Builder(ids: old?.ids ?? [:])
     // What was ordered last, at run time, comes before what is written.
-    let all = orders.reversed() + policy.overrides
+    // An order outlives its rule, and what the rule counts.
+    let all = orders.reversed().filter { $0.fits(policy.rules) } + policy.overrides
     var shapes: [KeyShape] = []
     for rule in policy.rules {
       if !shapes.contains(rule.per) { shapes.append(rule.per) }
@@ -28,12 +30,13 @@ final class Rulebook: Sendable {
     }
     shelves = shapes.map { builder.shelf($0, policy, overrides: all) }
     filters = builder.filters
+    filterGates = filters.map(FilterGate.init)
     newNetworkFilters = filters.prefix(64).enumerated().reduce(0) { bits, filter in
       filter.element.matches.contains(.newNetwork) ? bits | 1 << UInt64(filter.offset) : bits
     }
     layout = Shard.Layout(meters: builder.meters)
     ids = builder.ids
-    countsRefused = shelves.contains { $0.feeds.contains(where: \.countsRefused) }
+    countsRefused = shelves.contains(where: \.countsRefused)
     overrides = Overrides(all, groups: policy.groups, rules: shelves.flatMap(\.rules), builder: &builder)
     needs = Self.needs(of: policy)
   }
@@ -61,10 +64,14 @@ final class Shelf: Sendable {
   let shape: KeyShape
   let feeds: [Feed]
   let rules: [MeteredRule]
-  /// When a key was first seen, where a rule needs its history.
-  let birth: Meter?
+  let feedGates: [FeedGate]
+  let ruleGates: [RuleGate]
   /// What is remembered of the keys, by attribute.
-  let memories: [(attribute: Attribute, meter: Meter)]
+  let memories: [Memory]
+  /// When each history of a key began: what is remembered, and what is usual.
+  let births: [Meter]
+  /// Whether a feed takes what was refused.
+  let countsRefused: Bool
   /// Bit n: a feed takes signal n as it happens, or when it is admitted.
   let happening: UInt32
   let admitted: UInt32
@@ -75,16 +82,21 @@ final class Shelf: Sendable {
   let looksAtWants: Bool
   let looksAfter: Bool
 
-  init(_ shape: KeyShape, feeds: [Feed], rules: [MeteredRule], birth: Meter?, memories: [(Attribute, Meter)]) {
+  init(_ shape: KeyShape, feeds: [Feed], rules: [MeteredRule], memories: [Memory], births: [Meter]) {
     self.shape = shape
     self.feeds = feeds
     self.rules = rules
-    self.birth = birth
-    self.memories = memories.map { (attribute: $0.0, meter: $0.1) }
+    feedGates = feeds.map {
+      FeedGate(source: $0.source, filter: $0.filter, countsRefused: $0.countsRefused, counting: $0.counting)
+    }
+    ruleGates = rules.map(\.gate)
+    self.memories = memories
+    self.births = births
+    countsRefused = feeds.contains(where: \.countsRefused)
     happening = feeds.reduce(0) { $0 | $1.bit(if: .occurred) }
     admitted = feeds.reduce(0) { $0 | $1.bit(if: .admitted) }
     func feedsAttributes(_ counting: Signal.Counting) -> Bool {
-      memories.contains { $0.0.declaration.counting == counting }
+      memories.contains { $0.attribute.declaration.counting == counting }
         || feeds.contains { feed in
           if case .signal = feed.source { false } else { feed.counting == counting }
         }
@@ -133,13 +145,20 @@ final class Feed: Sendable {
   }
 }
 
+/// What is remembered of an attribute, and since when.
+struct Memory: Sendable {
+  let attribute: Attribute
+  let meter: Meter
+  let birth: Meter
+}
+
 /// A limit with the meters that it reads.
 struct MeteredLimit: Sendable {
   let limit: Limit
   let meter: Meter
   /// Of a share: the whole.
   var whole: Meter?
-  var usual: Meter?
+  var usual: (meter: Meter, birth: Meter)?
 }
 
 struct MeteredPart: Sendable {
@@ -208,13 +227,46 @@ final class MeteredRule: Sendable {
   /// Whether a trip refuses the event itself.
   var refusesNow: Bool { refuses || blocks && !holds }
 
+  var onlyHolds: Bool { holds && !refuses }
+
   /// Whether it refuses or holds without a penalty at all, at whichever stage.
   var acts: Bool { refuses || holds || looksAtWants }
+
+  var gate: RuleGate {
+    RuleGate(
+      happening: happening, admitted: admitted, filter: filter, readsAttributesAtMail: readsAttributesAtMail,
+      readsAttributesAtEnd: readsAttributesAtEnd, looksAtWants: looksAtWants, looksAfter: looksAfter,
+      waitsForEnd: waitsForEnd, countsRefused: countsRefused)
+  }
+}
+
+/// What tells that an event is not a rule's, without touching the rule: most are not.
+struct RuleGate: Sendable {
+  let happening: UInt32
+  let admitted: UInt32
+  let filter: Int
+  let readsAttributesAtMail: Bool
+  let readsAttributesAtEnd: Bool
+  let looksAtWants: Bool
+  let looksAfter: Bool
+  let waitsForEnd: Bool
+  let countsRefused: Bool
 
   /// Whether the event brings something that the rule counts as it happens.
   func hears(_ event: borrowing Event) -> Bool {
     happening & event.happened.mask != 0 || readsAttributesAtMail && event.step == .mail
   }
+
+  /// Whether the message asks for something that the rule counts.
+  func isAsked(_ event: borrowing Event) -> Bool { admitted & event.wants.mask != 0 || readsAttributesAtEnd }
+}
+
+/// The same for what feeds meters.
+struct FeedGate: Sendable {
+  let source: Feed.Source
+  let filter: Int
+  let countsRefused: Bool
+  let counting: Signal.Counting
 }
 
 extension Signal {
@@ -228,7 +280,8 @@ struct Builder {
   /// The first is the empty one.
   private(set) var filters: [Filter] = [Filter()]
   private var feeds: [Feed] = []
-  private var memories: [(attribute: Attribute, meter: Meter)] = []
+  private var memories: [Memory] = []
+  private var births: [Meter] = []
 
   init(ids: [Meter.Identity: UInt16]) {
     self.ids = ids
@@ -238,10 +291,9 @@ struct Builder {
   mutating func shelf(_ shape: KeyShape, _ policy: Policy, overrides: [Override]) -> Shelf {
     feeds = []
     memories = []
-    var isUsual = false
+    births = []
     let rules = policy.rules.filter { $0.per == shape }.map { rule -> MeteredRule in
       if rule.filter.matches.contains(.newNetwork) { remember(.networks) }
-      isUsual = isUsual || rule.parts.flatMap(\.limits).contains { if case .usual = $0.bound { true } else { false } }
       let parts = rule.parts.map { part in
         MeteredPart(quantity: part.quantity, limits: part.limits.map { metered($0, part.quantity, rule) })
       }
@@ -255,17 +307,15 @@ struct Builder {
           rule.parts.flatMap(\.quantity.measures).first { $0.counting == .admitted }.map(rule.filter(of:))
             ?? rule.filter),
         offences: rule.then.block.map { block in
-          meter(.offences(rule: rule.name, window: block.forget), smallestLimit: 1)
+          meter(.offences(rule: rule.name, window: block.forget), .offences, smallestLimit: 1)
         },
         neighbours: isClimbing(rule, policy)
           ? meter(
-            .neighbours(rule: rule.name, window: max(.days(1), rule.then.block!.spans[0])),
+            .neighbours(rule: rule.name, window: max(.days(1), rule.then.block!.spans[0])), .neighbours,
             smallestLimit: policy.networkPrefix.climbAfter, capacity: policy.networkPrefix.climbAfter + 1)
           : nil)
     }
-    return Shelf(
-      shape, feeds: feeds, rules: rules,
-      birth: isUsual || !memories.isEmpty ? meter(.birth, smallestLimit: 1) : nil, memories: memories)
+    return Shelf(shape, feeds: feeds, rules: rules, memories: memories, births: births)
   }
 
   private func isClimbing(_ rule: Rule, _ policy: Policy) -> Bool {
@@ -282,7 +332,9 @@ struct Builder {
         limit: limit,
         meter: fed(
           Feed(.attribute(attribute), filter: filter(wanted), countsRefused: false, attribute.declaration.counting),
-          meter(.distinct(attribute, wanted, window: limit.window), smallestLimit: most, capacity: most + 1)))
+          meter(
+            .distinct(attribute, wanted, window: limit.window), .distinct(attribute), smallestLimit: most,
+            capacity: most + 1)))
     case .measure(let measure):
       let (smallest, usual): (Int, Limit.Usual?) =
         switch limit.bound {
@@ -294,9 +346,15 @@ struct Builder {
         limit: limit,
         meter: count(measure, rule, limit.window, countsRefused: rule.countsRefused, smallestLimit: smallest),
         usual: usual.map {
-          count(
-            measure, rule, limit.window, countsRefused: false, free: $0.atLeast * 10 / max(1, $0.tenths),
-            smallestLimit: smallest)
+          // From nothing no doubling leads on.
+          let free = max(1, $0.atLeast * 10 / max(1, $0.tenths))
+          let wanted = rule.filter(of: measure).anyNetwork
+          let history = Meter.Identity.usual(measure, wanted, window: limit.window)
+          let meter = meter(history, .usual(free: free), smallestLimit: smallest)
+          return (
+            fed(Feed(source(of: measure), filter: filter(wanted), countsRefused: false, measure.counting), meter),
+            birth(of: history)
+          )
         })
     case .share(let part, let whole):
       guard case .share(let share) = limit.bound else { fatalError("only percentages are set to shares") }
@@ -307,30 +365,39 @@ struct Builder {
     }
   }
 
-  /// - Parameter free: makes it the meter of what is usual.
   private mutating func count(
-    _ measure: Measure, _ rule: Rule, _ window: TimeSpan, countsRefused: Bool, free: Int? = nil, smallestLimit: Int
+    _ measure: Measure, _ rule: Rule, _ window: TimeSpan, countsRefused: Bool, smallestLimit: Int
   ) -> Meter {
-    let source: Feed.Source
-    switch measure {
-    case .signal(let signal): source = .signal(signal)
-    case .distinct(let attribute): source = .attribute(attribute)
-    case .new(let attribute):
-      source = .new(attribute)
-      remember(attribute)
-    }
-    let wanted = free == nil ? rule.filter(of: measure) : rule.filter(of: measure).anyNetwork
+    let wanted = rule.filter(of: measure)
     let countsRefused = countsRefused && measure.counting == .admitted
     return fed(
-      Feed(source, filter: filter(wanted), countsRefused: countsRefused, measure.counting),
+      Feed(source(of: measure), filter: filter(wanted), countsRefused: countsRefused, measure.counting),
       meter(
-        .count(measure, wanted, countsRefused: countsRefused, window: window, free: free),
-        smallestLimit: smallestLimit))
+        .count(measure, wanted, countsRefused: countsRefused, window: window), .count, smallestLimit: smallestLimit))
+  }
+
+  private mutating func source(of measure: Measure) -> Feed.Source {
+    switch measure {
+    case .signal(let signal): return .signal(signal)
+    case .distinct(let attribute): return .attribute(attribute)
+    case .new(let attribute):
+      remember(attribute)
+      return .new(attribute)
+    }
   }
 
   private mutating func remember(_ attribute: Attribute) {
     guard !memories.contains(where: { $0.attribute == attribute }) else { return }
-    memories.append((attribute, meter(.memory(attribute), smallestLimit: 1, capacity: Meter.remembered)))
+    memories.append(
+      Memory(
+        attribute: attribute, meter: meter(.memory(attribute), .memory, smallestLimit: 1, capacity: Meter.remembered),
+        birth: birth(of: .memory(attribute))))
+  }
+
+  private mutating func birth(of history: Meter.Identity) -> Meter {
+    let birth = meter(.birth(of: history), .birth, smallestLimit: 1)
+    if !births.contains(where: { $0.id == birth.id }) { births.append(birth) }
+    return birth
   }
 
   private mutating func fed(_ feed: Feed, _ meter: Meter) -> Meter {
@@ -343,13 +410,17 @@ struct Builder {
   }
 
   /// The meter of that identity; of several limits the smallest weighs, and the largest says how much is kept.
-  private mutating func meter(_ identity: Meter.Identity, smallestLimit: Int, capacity: Int = 0) -> Meter {
+  private mutating func meter(
+    _ identity: Meter.Identity, _ kind: Meter.Kind, smallestLimit: Int, capacity: Int = 0
+  ) -> Meter {
     let id = ids[identity] ?? UInt16(meters.count)
     ids[identity] = id
     if Int(id) == meters.count { meters.append(nil) }
     let old = meters[Int(id)]
+    var kind = kind
+    if case .usual(let free) = kind, case .usual(let before)? = old?.kind { kind = .usual(free: max(free, before)) }
     let meter = Meter(
-      id: id, kind: identity.kind, window: identity.window,
+      id: id, kind: kind, window: identity.window,
       smallestLimit: min(smallestLimit, old?.smallestLimit ?? .max), capacity: max(capacity, old?.capacity ?? 0))
     meters[Int(id)] = meter
     return meter

@@ -22,7 +22,8 @@ package struct Shard {
   /// the cells.
   private static let headerSize = 16
   private static let segmentSize = 32 * 1024
-  private static let sweptAtOnce = 2
+  /// What is written leaves room behind elsewhere: for each segment begun so many are gone through.
+  private static let sweptPerSegment = 4
   /// In a full shard, how many segments are gone through before keys near a limit are evicted, too.
   private static let gentleSegments = 8
   /// The share of a limit from which on a key is spared.
@@ -44,7 +45,8 @@ package struct Shard {
   private var freeSegments: [Int] = []
   /// Segments in use, oldest first; records are written into the last.
   private var order: [Int] = []
-  private var hand: (turn: Int, offset: Int) = (0, 0)
+  /// The turn that is gone through next.
+  private var hand = 0
 
   private let bound: Int
   private(set) var bytes = 0
@@ -98,6 +100,10 @@ package struct Shard {
       get { Cells(base: cellBase, count: used, capacity: capacity) }
       nonmutating set { used = newValue.count }
     }
+    fileprivate func take(_ others: Cells) {
+      cellBase.update(from: others.base, count: others.count)
+      used = others.count
+    }
     private var cellBase: UnsafeMutablePointer<Cell> {
       (base + Shard.headerSize + (nameLength + 3) & ~3).assumingMemoryBound(to: Cell.self)
     }
@@ -107,7 +113,8 @@ package struct Shard {
     headerSize + (name + 3) & ~3 + cells * MemoryLayout<Cell>.stride
   }
 
-  func find(_ name: UnsafeRawBufferPointer, _ hash: UInt32) -> Record? {
+  // Mutating only so that nothing is copied to ask.
+  mutating func find(_ name: UnsafeRawBufferPointer, _ hash: UInt32) -> Record? {
     place(of: name, hash).map { record(at: index[$0]) }
   }
 
@@ -120,14 +127,28 @@ package struct Shard {
       let record = record(at: index[place])
       record.touched = seconds
       if record.used + more <= record.capacity { return record }
-      return grow(record, by: more, layout)
+      return grow(record, at: place, by: more, layout)
     }
-    sweep(layout)
     return make(name, hash, cells: more, layout)
   }
 
   mutating func remove(_ name: UnsafeRawBufferPointer, _ hash: UInt32) {
     if let place = place(of: name, hash) { remove(at: place) }
+  }
+
+  /// Takes away what counts against the key; what was learned of it stays.
+  mutating func forgetCounts(_ name: UnsafeRawBufferPointer, _ hash: UInt32, _ layout: borrowing Layout) {
+    guard let place = place(of: name, hash) else { return }
+    let record = record(at: index[place])
+    var cells = record.cells
+    var kept = 0
+    for index in 0..<cells.count where layout.meters[Int(cells[index].meter)]?.kind.isLearned ?? false {
+      cells[kept] = cells[index]
+      kept += 1
+    }
+    cells.remove(kept..<cells.count)
+    record.cells = cells
+    if kept == 0 { remove(at: place) }
   }
 
   /// The record at a place of the index, for walks over all keys.
@@ -137,26 +158,33 @@ package struct Shard {
 
   private var seconds: UInt32 { UInt32(truncatingIfNeeded: now.microseconds / 1_000_000) }
 
-  private mutating func grow(_ record: Record, by more: Int, _ layout: borrowing Layout) -> Record? {
+  private mutating func grow(
+    _ record: Record, at place: Int, by more: Int, _ layout: borrowing Layout
+  ) -> Record? {
     prune(record, layout)
     if record.used + more <= record.capacity { return record }
     let needed = record.used + more
-    // Busy keys get room to grow, keys that were seen once do not.
-    let capacity = min(Int(UInt16.max), needed <= 4 ? needed : needed + needed / 2)
+    // A key that comes back gets room to grow, one that was seen once does not.
+    let capacity = min(Int(UInt16.max), max(4, needed + needed / 4))
     guard needed <= capacity else { return nil }
+    let (name, hash) = (record.name, record.hash)
+    if let handle = append(Self.size(name: name.count, cells: capacity)) {
+      let larger = write(name, hash, cells: capacity, at: handle)
+      larger.take(record.cells)
+      bury(record, UInt32(truncatingIfNeeded: index[place]))
+      index[place] = UInt64(hash) << 32 | UInt64(handle)
+      return larger
+    }
     // Making room can move any record: what is needed of this one is taken out first.
     return withUnsafeTemporaryAllocation(byteCount: record.size, alignment: 8) { copy in
       copy.copyMemory(from: UnsafeRawBufferPointer(start: record.base, count: record.size))
       let old = Record(base: copy.baseAddress!)
-      remove(old.name, old.hash)
-      sweep(layout)
-      guard let larger = make(old.name, old.hash, cells: capacity, layout) else {
+      remove(at: place)
+      guard let larger = make(old.name, hash, cells: capacity, layout) else {
         evicted += 1
         return nil
       }
-      var cells = larger.cells
-      for index in 0..<old.used { cells.insert(old.cells[index], at: index) }
-      larger.cells = cells
+      larger.take(old.cells)
       return larger
     }
   }
@@ -183,7 +211,16 @@ package struct Shard {
     guard cells <= Int(UInt16.max), name.count <= KeyNames.largest else { return nil }
     if (count + 1) * 5 > (mask + 1) * 4 { growIndex(layout) }
     guard (count + 1) * 8 <= (mask + 1) * 7 else { return nil }
-    guard let handle = allocate(Self.size(name: name.count, cells: cells), layout) else { return nil }
+    let size = Self.size(name: name.count, cells: cells)
+    guard let handle = append(size) ?? append(size, makingRoom: layout) else { return nil }
+    insert(UInt64(hash) << 32 | UInt64(handle))
+    count += 1
+    return write(name, hash, cells: cells, at: handle)
+  }
+
+  private func write(
+    _ name: UnsafeRawBufferPointer, _ hash: UInt32, cells: Int, at handle: UInt32
+  ) -> Record {
     let base = address(handle)
     base.storeBytes(of: hash, as: UInt32.self)
     base.storeBytes(of: seconds, toByteOffset: 4, as: UInt32.self)
@@ -192,14 +229,12 @@ package struct Shard {
     base.storeBytes(of: UInt16(cells), toByteOffset: 12, as: UInt16.self)
     base.storeBytes(of: 0, toByteOffset: 14, as: UInt16.self)
     (base + Self.headerSize).copyMemory(from: name.baseAddress!, byteCount: name.count)
-    insert(UInt64(hash) << 32 | UInt64(handle))
-    count += 1
     return Record(base: base)
   }
 
   // MARK: - The index: open addressing, linear probing
 
-  private func place(of name: UnsafeRawBufferPointer, _ hash: UInt32) -> Int? {
+  private mutating func place(of name: UnsafeRawBufferPointer, _ hash: UInt32) -> Int? {
     var place = Int(hash) & mask
     while index[place] != 0 {
       if UInt32(truncatingIfNeeded: index[place] >> 32) == hash {
@@ -226,10 +261,7 @@ package struct Shard {
   }
 
   private mutating func remove(at place: Int) {
-    let record = record(at: index[place])
-    let id = Self.segment(of: UInt32(truncatingIfNeeded: index[place]))
-    record.isDead = true
-    segments[id]!.live -= record.size
+    bury(record(at: index[place]), UInt32(truncatingIfNeeded: index[place]))
     count -= 1
     // What was pushed on by the one that goes moves back.
     var (hole, next) = (place, (place + 1) & mask)
@@ -244,11 +276,16 @@ package struct Shard {
     index[hole] = 0
   }
 
+  private mutating func bury(_ record: Record, _ handle: UInt32) {
+    record.isDead = true
+    segments[Self.segment(of: handle)]!.live -= record.size
+  }
+
   private mutating func growIndex(_ layout: borrowing Layout) {
     let old = (index: index, size: mask + 1)
     // A doubled index has to fit as well; where it does not, keys have to go instead.
     guard makeRoom(old.size * 8, layout) else {
-      evictSegment(gentle: false, layout)
+      pass(evicting: .anything, layout)
       return
     }
     mask = old.size * 2 - 1
@@ -267,14 +304,19 @@ package struct Shard {
   }
   private func record(at entry: UInt64) -> Record { Record(base: address(UInt32(truncatingIfNeeded: entry))) }
 
+  /// Room in the last segment, where there is some.
+  private mutating func append(_ size: Int) -> UInt32? {
+    guard let last = order.last, segments[last]!.used + size <= segments[last]!.size else { return nil }
+    return append(size, to: last)
+  }
+
   /// - Returns: nothing where even evicting makes no room, as for a huge record in a tiny shard.
-  private mutating func allocate(_ size: Int, _ layout: borrowing Layout) -> UInt32? {
-    if let last = order.last, segments[last]!.used + size <= segments[last]!.size { return append(size, to: last) }
+  private mutating func append(_ size: Int, makingRoom layout: borrowing Layout) -> UInt32? {
+    for _ in 0..<Self.sweptPerSegment { pass(evicting: nil, layout) }
     let wanted = max(size, Self.segmentSize)
     let fits = makeRoom(wanted, layout)
-    // Making room can have left some in the last segment.
-    if let last = order.last, segments[last]!.used + size <= segments[last]!.size { return append(size, to: last) }
-    return fits ? append(size, to: addSegment(wanted)) : nil
+    // What was left of other segments may have been packed into a fresh one.
+    return append(size) ?? (fits ? append(size, to: addSegment(wanted)) : nil)
   }
 
   private mutating func append(_ size: Int, to id: Int) -> UInt32 {
@@ -300,44 +342,40 @@ package struct Shard {
     bytes -= segment.size
     segments[id] = nil
     freeSegments.append(id)
-    if hand.turn > turn { hand.turn -= 1 } else if hand.turn == turn { hand.offset = 0 }
+    if hand > turn { hand -= 1 }
   }
 
   // MARK: - The hand
 
   private enum Eviction { case gentle, anything }
 
-  /// What is made leaves room behind elsewhere: a little of the way round goes with each.
-  private mutating func sweep(_ layout: borrowing Layout) {
-    for _ in 0..<Self.sweptAtOnce { step(evicting: nil, layout) }
-  }
-
-  /// Looks at one record; at a segment's end packs what little is left of it.
-  private mutating func step(evicting: Eviction?, _ layout: borrowing Layout) {
-    guard !order.isEmpty else { return }
-    if hand.turn >= order.count { hand = (0, 0) }
-    let id = order[hand.turn]
+  /// Goes through a segment; gives it back if little or nothing is left of it. The last, which is being written, is let
+  /// alone.
+  private mutating func pass(evicting: Eviction?, _ layout: borrowing Layout) {
+    guard order.count > 1 else { return }
+    if hand >= order.count - 1 { hand = 0 }
+    let id = order[hand]
     let segment = segments[id]!
-    if hand.offset >= segment.used {
-      let isLast = hand.turn == order.count - 1
-      if segment.live == 0, !isLast {
-        free(turn: hand.turn)
-      } else if segment.live * 4 <= segment.used * 3, !isLast, segment.size == Self.segmentSize {
-        pack(turn: hand.turn)
-      } else {
-        hand = (hand.turn + 1, 0)
+    var offset = 0
+    while offset < segment.used {
+      let record = Record(base: segment.base + offset)
+      let handle = UInt32(id) << 13 | UInt32(offset / 4)
+      offset += record.size
+      guard !record.isDead else { continue }
+      if isIdle(record, layout) {
+        remove(at: place(of: handle, record.hash))
+      } else if let evicting, evicting == .anything || !isSpared(record, layout) {
+        remove(at: place(of: handle, record.hash))
+        evicted += 1
       }
-      return
     }
-    let record = Record(base: segment.base + hand.offset)
-    let handle = UInt32(id) << 13 | UInt32(hand.offset / 4)
-    hand.offset += record.size
-    guard !record.isDead else { return }
-    if isIdle(record, layout) {
-      remove(at: place(of: handle, record.hash))
-    } else if let evicting, evicting == .anything || !isSpared(record, layout) {
-      remove(at: place(of: handle, record.hash))
-      evicted += 1
+    let live = segments[id]!.live
+    if live == 0 {
+      free(turn: hand)
+    } else if live * 4 <= segment.used * 3, segment.size == Self.segmentSize {
+      pack(turn: hand)
+    } else {
+      hand += 1
     }
   }
 
@@ -383,10 +421,7 @@ package struct Shard {
       let handle = UInt32(id) << 13 | UInt32(offset / 4)
       offset += record.size
       guard !record.isDead else { continue }
-      let last = order.last!
-      let target =
-        segments[last]!.used + record.size <= segments[last]!.size ? last : addSegment(Self.segmentSize)
-      let moved = append(record.size, to: target)
+      let moved = append(record.size) ?? append(record.size, to: addSegment(Self.segmentSize))
       address(moved).copyMemory(from: record.base, byteCount: record.size)
       index[place(of: handle, record.hash)] = UInt64(record.hash) << 32 | UInt64(moved)
     }
@@ -401,21 +436,9 @@ package struct Shard {
     let gentle = Self.gentleSegments + 2 * size / Self.segmentSize
     // One segment is kept back for packing.
     while bytes + size + Self.segmentSize > bound, order.count > 1, tries < gentle + order.count {
-      evictSegment(gentle: tries < gentle, layout)
+      pass(evicting: tries < gentle ? .gentle : .anything, layout)
       tries += 1
     }
     return bytes + size <= bound
-  }
-
-  /// Takes the hand to the end of a segment, evicting on the way.
-  private mutating func evictSegment(gentle: Bool, _ layout: borrowing Layout) {
-    guard order.count > 1 else { return }
-    if hand.turn >= order.count - 1 { hand = (0, 0) }
-    hand.offset = 0
-    let id = order[hand.turn]
-    repeat {
-      step(evicting: gentle ? .gentle : .anything, layout)
-    } while segments[id] != nil && hand.turn < order.count
-      && order[hand.turn] == id
   }
 }

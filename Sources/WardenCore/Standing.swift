@@ -15,8 +15,9 @@ public struct Standing: Sendable, Equatable {
   public let left: Int
   /// Whether there is no room for one more to pass, or too many have happened.
   public let isOver: Bool
-  /// Whether the rule refuses or holds then, without a penalty.
+  /// Whether the rule refuses then, without a penalty, or keeps messages in the MTA's quarantine.
   public let refuses: Bool
+  public let holds: Bool
   /// When that ends, if nothing is counted until then.
   public let freeAt: Timestamp
 
@@ -35,18 +36,18 @@ extension Shelf {
       // A rule of several parts refuses only when all are over.
       let isOverAll = metered.parts.enumerated().allSatisfy { place, part in
         (place == 0 ? other?.limits ?? part.limits : part.limits).contains {
-          isOver($0, part.quantity, $0.read(part.quantity, cells, birth: birth, adding: (0, 0), at: now))
+          isOver($0, part.quantity, $0.read(part.quantity, cells, adding: (0, 0), at: now))
         }
       }
       return metered.parts.enumerated().flatMap { place, part in
         (place == 0 ? other?.limits ?? part.limits : part.limits).map { limit in
-          let reading = limit.read(part.quantity, cells, birth: birth, adding: (0, 0), at: now)
+          let reading = limit.read(part.quantity, cells, adding: (0, 0), at: now)
           let most = reading.allowed - room(part.quantity)
           return Standing(
             key: key, rule: metered.rule.name, mode: metered.rule.mode, quantity: part.quantity, limit: limit.limit,
             count: reading.count, allowed: reading.allowed, origin: place == 0 ? other?.origin : nil,
             left: max(0, reading.allowed - reading.count), isOver: isOver(limit, part.quantity, reading),
-            refuses: metered.acts && isOverAll,
+            refuses: isOverAll && metered.acts && !metered.onlyHolds, holds: isOverAll && metered.onlyHolds,
             freeAt: reading.count > most
               ? limit.release(of: reading, part.quantity, cells, adding: room(part.quantity), at: now) : now)
         }

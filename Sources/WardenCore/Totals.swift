@@ -14,6 +14,7 @@ public struct Totals: Sendable {
 
   private var rates: [Rate] = Array(repeating: Rate(), count: Signal.allCases.count)
   private var refused = Rate()
+  private var held = Rate()
   private(set) var trips: [String: Int] = [:]
   private(set) var refusals: [String: Int] = [:]
 
@@ -50,10 +51,15 @@ public struct Totals: Sendable {
     refused.add(1, at: now)
   }
 
+  mutating func hold(at time: Timestamp) {
+    now = max(now, time)
+    held.add(1, at: now)
+  }
+
   mutating func figures(at time: Timestamp) -> [Figure] {
     now = max(now, time)
     return Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [
-      Self.figure("refusals", &refused, now)
+      Self.figure("refusals", &refused, now), Self.figure("held", &held, now),
     ]
   }
 

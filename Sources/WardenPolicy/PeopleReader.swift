@@ -98,14 +98,8 @@ extension PolicyReader {
   private static func warnOfNobody(
     _ target: Override.Target, _ rule: Rule?, _ node: Node, _ reader: inout YAMLReader
   ) {
-    guard let rule, rule.measures.allSatisfy(\.comesBeforeMail) else { return }
-    switch target {
-    case .user, .group, .domain:
-      reader.warn(
-        "rule \"\(rule.name)\" counts \(rule.measures[0].phrase), before anybody has logged in: nobody gets this limit",
-        at: node)
-    case .network, .key: break
-    }
+    guard let rule, !target.canMean(rule.per) else { return }
+    reader.warn("rule \"\(rule.name)\" counts per \(rule.per): nobody gets this limit", at: node)
   }
 
   private static func readTarget(

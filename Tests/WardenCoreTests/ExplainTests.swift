@@ -188,7 +188,7 @@ struct ExplainTests {
     _ = server.block(.ip("192.0.2.7"), for: .hours(1))
     _ = server.block(.ip("192.0.2.8"), for: .hours(3))
     let status = server.engine.status(at: server.now)
-    #expect(status.totals.map(\.name) == Signal.allCases.map(\.name) + ["refusals"])
+    #expect(status.totals.map(\.name) == Signal.allCases.map(\.name) + ["refusals", "held"])
     #expect(status.penalties == 2)
     server.wait(.hours(2))
     #expect(server.engine.status(at: server.now).penalties == 1)

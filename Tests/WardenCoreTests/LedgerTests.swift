@@ -152,7 +152,7 @@ struct LedgerTests {
     #expect(try server.sent(5) == 5)
     let refusal = try #require(try server.send(from: "198.51.100.1"))
     guard case .over(let findings) = refusal.reason.cause else { throw Missing() }
-    #expect(findings.map(\.count) == [6, 2])
+    #expect(findings.map(\.count) == [5, 2])
     // It lets go with the part that lets go first.
     #expect(refusal.reason.until <= server.now + .minutes(11))
     server.now = refusal.reason.until

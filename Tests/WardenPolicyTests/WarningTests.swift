@@ -292,13 +292,13 @@ struct WarningTests {
     #expect(Self.warnings(text) == [])
   }
 
-  @Test("An override that exempts everybody, or for what is counted too early, is told")
+  @Test("An override that exempts everybody, or for a rule that counts something else, is told")
   func overrideWarnings() {
     let rule = "count: connections, per: ip, limit: 5 per 1h, then: tempfail"
     #expect(
       Self.warnings(Self.policy([rule], head: "overrides:\n  0.0.0.0/0: exempt\n  alice: a 50 per 1h\n")) == [
         "2 0.0.0.0/0 is everybody",
-        "3 rule \"a\" counts connections, before anybody has logged in: nobody gets this limit",
+        "3 rule \"a\" counts per ip: nobody gets this limit",
       ])
   }
 

@@ -69,6 +69,8 @@ final class Daemon: Sendable {
       logger.warning("running as root; set \"user:\" in the policy to give that up once the sockets are open")
     }
     let sockets = openSockets()
+    // What commands make is for others to read, as anywhere.
+    umask(0o022)
     Signals.take()
     let milter = startMilter()
     logger.notice(
@@ -237,6 +239,11 @@ final class Daemon: Sendable {
       onFault.withLock { $0 = FaultPolicy(new.onFault) }
       if (new.milter, new.control, new.user) != (configuration.milter, configuration.control, configuration.user) {
         let message = "\(file.path): warning: \"listen\" and \"user\" take effect at the next start"
+        logger.warning("\(message)")
+        warnings.append(message)
+      }
+      if new.policy.memory != configuration.policy.memory {
+        let message = "\(file.path): warning: \"memory\" takes effect at the next start"
         logger.warning("\(message)")
         warnings.append(message)
       }
