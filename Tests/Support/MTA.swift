@@ -6,6 +6,8 @@ public final class MTA: Sendable {
 
   public let kind: Kind
   public let port: Int
+  /// Of a service that the MTA calls `submission`.
+  public let submissionPort: Int
   /// Postfix only: takes XCLIENT.
   public let xclientPort: Int
   /// Where the milter is looked for; `TestDaemon`s take turns there.
@@ -55,20 +57,47 @@ public final class MTA: Sendable {
     folder = try TemporaryFolder()
     milterFolder = try TemporaryFolder()
     port = try freePort()
+    submissionPort = try freePort()
     xclientPort = kind == .postfix ? try freePort() : 0
     let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("mta")
     let own = scripts.appendingPathComponent("\(kind.rawValue).sh").path
     script = nameServer.map { [scripts.appendingPathComponent("dnsbl.sh").path, $0] } ?? [own]
     let socket = "unix:\(milterFolder.file("milter.sock"))"
-    try run(["up", folder.file("mta"), "\(port)"] + (kind == .postfix ? ["\(xclientPort)"] : []) + [socket])
+    try run(
+      ["up", folder.file("mta"), "\(port)"] + (kind == .postfix ? ["\(xclientPort)"] : []) + [socket],
+      environment: ["SUBMISSION_PORT": "\(submissionPort)"])
   }
 
-  public func stop() { try? run(["down", folder.file("mta")]) }
+  public func stop() { _ = try? run(["down", folder.file("mta")]) }
 
   /// Hands a message to the MTA's own submission program.
   public func submit(from sender: String, to recipient: String) throws {
     try run(["submit", folder.file("mta"), sender, recipient])
   }
 
-  private func run(_ arguments: [String]) throws { try Shell.check("sh", script + arguments) }
+  /// A command of the MTA's administrator: Postfix's `postqueue` or `postsuper`, or the arguments of `sendmail`.
+  @discardableResult
+  public func administer(_ command: String...) throws -> String {
+    try run(["admin", folder.file("mta")] + command)
+  }
+
+  /// The MTA's own log.
+  public var log: String { get throws { try folder.read(kind == .postfix ? "mta/maillog" : "mta/syslog") } }
+
+  /// The queue id that the MTA's answer to a message names.
+  public func queueID(in answer: String) -> String? {
+    let words = answer.split(separator: " ").map(String.init)
+    return kind == .postfix ? words.last : words.dropFirst().first
+  }
+
+  /// Whether the message is in the MTA's quarantine.
+  public func isHeld(_ id: String) -> Bool {
+    let file = kind == .postfix ? "mta/spool/hold/\(id)" : "mta/mqueue/hf\(id)"
+    return FileManager.default.fileExists(atPath: folder.file(file))
+  }
+
+  @discardableResult
+  private func run(_ arguments: [String], environment: [String: String] = [:]) throws -> String {
+    try Shell.check("sh", script + arguments, environment: environment)
+  }
 }

@@ -16,8 +16,10 @@ public final class SMTPDriver: SessionDriver {
   public func perform(_ line: SessionScript.Line) throws -> SessionOutcome {
     switch line.action {
     case .from(let address, let daemonName):
-      if let daemonName { throw SessionFault("the MTA has no service \(daemonName)") }
-      client = try SMTPClient(port: mta.port, from: address)
+      guard let port = [nil: mta.port, "submission": mta.submissionPort][daemonName] else {
+        throw SessionFault("the MTA has no service \(daemonName!)")
+      }
+      client = try SMTPClient(port: port, from: address)
       guard client!.banner.code == 220 else { return outcome(client!.banner) }
       return outcome(try client!.command("EHLO client.test"))
     case .helo(let name): return outcome(try client!.command("EHLO \(name)"))
@@ -33,8 +35,9 @@ public final class SMTPDriver: SessionDriver {
       return .goOn
     case .message(let bytes):
       let reply = try client!.message(bytes: bytes, headers: headers)
-      if case .held = line.expectation.verdict, reply.code < 400 {
-        throw SessionFault("no MTA tells its client what it holds")
+      // No MTA tells its client what it holds.
+      if reply.code < 400, let id = mta.queueID(in: reply.text), mta.isHeld(id) {
+        return SessionOutcome(.held(text: try daemon.logLine("\(id): held")))
       }
       return outcome(reply)
     case .cutOff:

@@ -68,6 +68,16 @@ public final class TestDaemon {
 
   public var log: String { get throws { try folder.read("log") } }
 
+  /// The first line of the log with these words, once there is one.
+  public func logLine(_ words: String) throws -> String {
+    var line: Substring?
+    try eventually("the log says \(words)") {
+      line = try log.split(separator: "\n").first { $0.contains(words) }
+      return line != nil
+    }
+    return String(line!)
+  }
+
   public func signal(_ number: Int32) { process?.signal(number) }
 
   /// SIGTERM, and the exit status.
@@ -78,7 +88,9 @@ public final class TestDaemon {
 
   public func awaitExit() throws -> Int32 {
     try eventually("the daemon stops") { !self.isRunning }
-    return process!.wait()
+    let status = process!.wait()
+    if status != 0 { print("the daemon ended with \(status):\n\(try log)") }
+    return status
   }
 
   public func kill() {

@@ -4,6 +4,7 @@
 #   postfix.sh up DIR PORT XPORT MILTER   start it; prints "ready"
 #   postfix.sh down DIR                   stop it; fine when it does not run
 #   postfix.sh submit DIR SENDER RCPT     one local message (non_smtpd_milters)
+#   postfix.sh admin DIR COMMAND...       postqueue or postsuper, for this one
 #
 # Everything lives in DIR (the log is DIR/maillog), the machine's own Postfix is
 # not touched and instances do not collide. PORT (127.0.0.1 and ::1) speaks SMTP
@@ -15,7 +16,8 @@
 # carol, dave, erin, frank, newsletter and postmaster can log in with the password
 # secret-NAME (realm test). Only 127.0.0.1 may relay without logging in.
 #
-# Environment: MILTER_DEFAULT_ACTION (tempfail), POSTFIX_EXTRA (lines for main.cf).
+# Environment: MILTER_DEFAULT_ACTION (tempfail), POSTFIX_EXTRA (lines for main.cf),
+# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon name is "submission").
 # Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
@@ -23,7 +25,7 @@ PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
 . "$(dirname "$0")/common.sh"
 
 usage() {
-    echo 'usage: postfix.sh up DIR PORT XPORT MILTER | down DIR | submit DIR SENDER RCPT' >&2
+    echo 'usage: postfix.sh up DIR PORT XPORT MILTER | down DIR | submit DIR SENDER RCPT | admin DIR COMMAND...' >&2
     exit 2
 }
 
@@ -137,6 +139,11 @@ END
     # Postfix waits two seconds before it trusts a file that has just been written.
     touch -d '10 seconds ago' "$dir/etc/main.cf"
 
+    submission=
+    [ -z "${SUBMISSION_PORT:-}" ] ||
+        submission="127.0.0.1:$SUBMISSION_PORT inet n - n - 300 smtpd
+  -o milter_macro_daemon_name=submission"
+
     cat >"$dir/etc/master.cf" <<END
 # service type private unprivileged chroot wakeup processes command
 127.0.0.1:$port inet n - n - 300 smtpd
@@ -144,6 +151,7 @@ ${ipv6}[::1]:$port inet n - n - 300 smtpd
 127.0.0.1:$xport inet n - n - 300 smtpd
   -o syslog_name=postfix/xclient
   -o smtpd_authorized_xclient_hosts=127.0.0.0/8
+$submission
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -185,7 +193,7 @@ up() {
     # Postfix makes sockets below DIR/spool; a socket's path ends at 107 bytes.
     [ ${#dir} -le 75 ] || fail "the path of $dir is too long"
     stop
-    for number in "$port" "$xport"; do
+    for number in "$port" "$xport" ${SUBMISSION_PORT:-}; do
         ! listening "$number" || fail "port $number is taken"
     done
     configure
@@ -207,7 +215,7 @@ up() {
 verb=${1-}
 dir=${2-}
 case "$verb:$#" in
-up:5 | down:2 | submit:4) ;;
+up:5 | down:2 | submit:4 | admin:[3-9]) ;;
 *) usage ;;
 esac
 [ "$(id -u)" = 0 ] || {
@@ -227,5 +235,11 @@ submit)
     dir=$(cd "$dir" && pwd -P)
     printf 'From: <%s>\nTo: <%s>\nSubject: submitted locally\n\nA local message.\n' "$3" "$4" |
         /usr/sbin/sendmail -C "$dir/etc" -i -f "$3" -- "$4"
+    ;;
+admin)
+    dir=$(cd "$dir" && pwd -P)
+    command=$3
+    shift 3
+    "$command" -c "$dir/etc" "$@"
     ;;
 esac

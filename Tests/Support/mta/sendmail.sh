@@ -3,6 +3,7 @@
 #
 #   sendmail.sh up DIR PORT MILTER   start it; prints "ready"
 #   sendmail.sh down DIR             stop it; fine when it does not run
+#   sendmail.sh admin DIR ARGUMENTS  the sendmail command, for this one
 #
 # Everything lives in DIR (the log is DIR/syslog). PORT (127.0.0.1 and ::1) speaks
 # SMTP with AUTH PLAIN and LOGIN. MILTER is in Sendmail's form: unix:/path or
@@ -14,7 +15,8 @@
 # machine's. Its process ids are private as well, so stopping leaves nothing.
 #
 # Environment: SENDMAIL_PREFIX (where Scripts/deps.sh unpacked it), MILTER_F (the
-# filter's F= flag, T; empty for none), SENDMAIL_EXTRA (lines for the .mc file).
+# filter's F= flag, T; empty for none), SENDMAIL_EXTRA (lines for the .mc file),
+# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon is named "submission").
 # Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
@@ -26,7 +28,7 @@ prefix=$(realpath -ms "${SENDMAIL_PREFIX:-$here/../../../.build/sendmail}")
 sendmail=$prefix/usr/libexec/sendmail/sendmail
 
 usage() {
-    echo 'usage: sendmail.sh up DIR PORT MILTER | down DIR' >&2
+    echo 'usage: sendmail.sh up DIR PORT MILTER | down DIR | admin DIR ARGUMENTS' >&2
     exit 2
 }
 
@@ -69,6 +71,8 @@ configure() {
     ipv6='dnl ' # comments its line out
     ! grep -qs '^0*1 ' /proc/net/if_inet6 || ipv6=
     flag=${MILTER_F-T}
+    submission='dnl '
+    [ -z "${SUBMISSION_PORT:-}" ] || submission=
     mkdir -p "$dir/mail" "$dir/mqueue" "$dir/ns"
     chmod 700 "$dir/mqueue"
     : >"$dir/syslog"
@@ -122,6 +126,7 @@ INPUT_MAIL_FILTER(\`milter', \`S=$milter,${flag:+ F=$flag,} T=C:5s;S:10s;R:10s;E
 ${SENDMAIL_EXTRA:-dnl}
 DAEMON_OPTIONS(\`Port=$port, Addr=127.0.0.1, Name=MTA')dnl
 ${ipv6}DAEMON_OPTIONS(\`Port=$port, Addr=::1, Family=inet6, Name=MTA6')dnl
+${submission}DAEMON_OPTIONS(\`Port=${SUBMISSION_PORT:-0}, Addr=127.0.0.1, Name=submission')dnl
 MAILER(\`local')dnl
 MAILER(\`smtp')dnl
 END
@@ -202,7 +207,9 @@ up() {
     error=$(unshare --mount --pid --fork mount -t tmpfs mailwarden "$dir" 2>&1) ||
         skip "unshare or mount is not permitted here, and Sendmail needs a private /etc: $error"
     stop
-    ! listening "$port" || fail "port $port is taken"
+    for number in "$port" ${SUBMISSION_PORT:-}; do
+        ! listening "$number" || fail "port $number is taken"
+    done
     configure
     # No output of ours may stay open in a daemon: the caller may wait for its end.
     cd "$dir/mqueue"
@@ -224,7 +231,7 @@ up() {
 verb=${1-}
 dir=${2-}
 case "$verb:$#" in
-up:4 | down:2 | inside:2) ;;
+up:4 | down:2 | inside:2 | admin:[3-9]) ;;
 *) usage ;;
 esac
 [ "$(id -u)" = 0 ] || skip 'needs root'
@@ -239,5 +246,11 @@ down)
     ;;
 inside)
     inside
+    ;;
+admin)
+    dir=$(cd "$dir" && pwd -P)
+    shift 2
+    # Its /etc is private, too.
+    nsenter --target "$(keeper)" --mount "$sendmail" -C "$dir/mail/sendmail.cf" "$@"
     ;;
 esac
