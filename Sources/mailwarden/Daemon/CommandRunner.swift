@@ -1,3 +1,4 @@
+import Glibc
 import Logging
 import ServiceLifecycle
 import Subprocess
@@ -71,7 +72,7 @@ struct CommandRunner: Service {
     guard let command = commands.withLock({ $0[episode.command] }), let program = command.first else { return }
     var metadata: Logger.Metadata = ["command": "\(episode.command)", "key": "\(episode.key)"]
     do {
-      let status = try await status(of: program, Array(command.dropFirst()), JSONCoding.text(episode))
+      let status = try await status(of: program, Array(command.dropFirst()), JSONCoding.text(episode) + "\n")
       guard status != .exited(0) else { return logger.info("command ended", metadata: metadata) }
       metadata["status"] = "\(status)"
       logger.error("a command failed", metadata: metadata)
@@ -92,9 +93,12 @@ struct CommandRunner: Service {
     options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(2))]
     return try await withThrowingTaskGroup(of: TerminationStatus?.self) { group in
       group.addTask { [options] in
-        try await Subprocess.run(
-          .path(.init(program)), arguments: Arguments(arguments), platformOptions: options, input: .string(input),
-          output: .discarded, error: .discarded
+        let pipe = try Self.pipe(holding: input)
+        defer { close(pipe) }
+        return try await Subprocess.run(
+          .path(.init(program)), arguments: Arguments(arguments), platformOptions: options,
+          input: .fileDescriptor(.init(rawValue: pipe), closeAfterSpawningProcess: false), output: .discarded,
+          error: .discarded
         ).terminationStatus
       }
       group.addTask {
@@ -106,6 +110,31 @@ struct CommandRunner: Service {
       guard let first else { throw CancellationError() }
       return first
     }
+  }
+}
+
+/// The system would not do something.
+private struct SystemProblem: Error, CustomStringConvertible {
+  let description: String
+  init(_ what: String) { description = "\(what): \(String(cString: strerror(errno)))" }
+}
+
+extension CommandRunner {
+  /// A pipe that holds the text and then ends: far less than a pipe takes. Were it written as the command reads, a command
+  /// that does not read would end the daemon: https://github.com/swiftlang/swift-subprocess/issues/367
+  private static func pipe(holding text: String) throws -> Int32 {
+    var ends: [Int32] = [-1, -1]
+    guard Glibc.pipe(&ends) == 0 else { throw SystemProblem("cannot make its standard input") }
+    defer { close(ends[1]) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
+    var text = text
+    guard text.withUTF8({ write(ends[1], $0.baseAddress, $0.count) == $0.count }) else {
+      let problem = SystemProblem("cannot write its standard input")
+      close(ends[0])
+      throw problem
+    }
+    return ends[0]
   }
 }
 

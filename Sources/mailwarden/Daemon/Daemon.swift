@@ -290,9 +290,9 @@ final class Daemon: Sendable {
     milter.done.wait()
     let group = services.group
     Task { await group.triggerGracefulShutdown() }
-    // An administrator's connection that stays open must not hold up the end.
+    // Neither an administrator's connection that stays open nor a command that hangs may hold up the end.
     if services.done.wait(timeout: .now() + Self.serviceSeconds) == .timedOut {
-      logger.warning("a connection to the control socket is still open; leaving it")
+      logger.warning("a connection to the control socket, or a command, has not come to its end; leaving it")
     }
     for (socket, identity) in sockets { socket.remove(ifStill: identity) }
   }
