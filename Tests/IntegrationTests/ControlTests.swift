@@ -32,6 +32,7 @@ struct ControlTests {
     arguments: [
       ["status"], ["counters"], ["counters", "user:bob"], ["explain", "user:bob"], ["penalties"],
       ["block", "user:eve", "--for", "1h"], ["release", "user:eve"], ["reload"], ["check"],
+      ["check", "--signals"], ["allow", "user:eve", "--for", "1h"], ["revoke", "user:eve"], ["overrides"],
     ])
   func json(_ command: [String]) throws {
     let daemon = try daemon()
@@ -97,6 +98,26 @@ struct ControlTests {
     }
   }
 
+  @Test("status shows what the counters take, and what they may")
+  func memory() throws {
+    let daemon = try TestDaemon(
+      policy: "memory: 20MB\nrules: [{name: cap, count: messages, per: sender, limit: 9 per 1h, then: tempfail}]")
+    let before = try daemon.status("memory_bytes")
+    let client = try MilterClient(.unix(daemon.milterSocket))
+    try client.negotiate()
+    try client.connect()
+    for number in 0..<2_000 {
+      try client.mail("<a\(number)@b.test>")
+      try client.endOfMessage(macros: [("i", "Q")])
+    }
+    try client.quit()
+    #expect(try daemon.status("keys") == 2_000)
+    #expect(try daemon.status("memory_bound_bytes") == 20_000_000)
+    #expect((before + 1..<20_000_000).contains(try daemon.status("memory_bytes")))
+    #expect(try daemon.command("status").output.contains("keys counted: 2000, in "))
+    #expect(try daemon.command("status").output.contains(" of 20 MB"))
+  }
+
   @Test("A block of an exempt key is taken with a word that it has no effect")
   func exemptBlock() throws {
     let daemon = try daemon()
@@ -154,7 +175,8 @@ struct ControlTests {
   @Test(
     "Each command explains itself",
     arguments: [
-      "run", "check", "status", "counters", "explain", "penalties", "block", "release", "reload",
+      "run", "check", "test", "status", "counters", "explain", "penalties", "block", "release", "allow", "revoke",
+      "overrides", "reload",
     ])
   func help(_ command: String) throws {
     let result = try Shell.run(builtProgram("mailwarden"), [command, "--help"])
