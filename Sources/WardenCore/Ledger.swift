@@ -152,7 +152,7 @@ struct Ledger {
       for meter in shelf.feeds[place].meters {
         switch meter.kind {
         case .distinct(let attribute): room += min(values(of: attribute).count, meter.capacity)
-        case .usual: room += 2
+        case .usual: room += 3
         default: room += 1
         }
       }
@@ -348,7 +348,9 @@ extension Shelf {
 
 extension Memory {
   func unknown(_ values: [ValueHash], _ cells: Cells, at now: Timestamp) -> Int {
-    meter.unknown(values, cells, born: birth.born(cells), at: now)
+    // To somebody who hardly writes everybody is new, and an invitation no hijack.
+    if attribute == .recipients, !meter.hasCircle(cells, at: now) { return 0 }
+    return meter.unknown(values, cells, born: birth.born(cells), at: now)
   }
 }
 

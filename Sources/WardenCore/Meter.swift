@@ -13,8 +13,8 @@ package struct Meter: Sendable {
     case distinct(Attribute)
     /// Which values the key has ever shown. A cell a value: the hash; first and last time in hours, 16 bits each.
     case memory
-    /// The key's own usual, per window of the clock. Two cells: the count of the window in hand, and what was learned
-    /// before it, in 256ths; the slots are windows since 1970. `free` is how far it may rise at once.
+    /// The key's own usual, per window of the clock. Three cells: the count of the window in hand, what was learned before
+    /// it, in 256ths, and the first window of all; the slots are windows since 1970. `free` is how far it may rise at once.
     case usual(free: Int)
     /// How often a rule has blocked the key; counted like all else.
     case offences
@@ -59,6 +59,10 @@ package struct Meter: Sendable {
   static let remembered = 1_024
   /// How long a key has to be known before anything of it is new or usual.
   static let learning = TimeSpan.days(7)
+  /// For so long what is usual rises freely: whoever sends much has done so from the first.
+  static let discovery = TimeSpan.days(14)
+  /// A key that has shown fewer values than this, a day ago and earlier, has no circle that others could stand outside of.
+  static let circle = 30
   /// How long a network stays new to a user: longer than an attacker likes to wait or ramp up.
   static let novelty = TimeSpan.days(14)
   /// What was usual counts half after so long …
@@ -220,6 +224,13 @@ package struct Meter: Sendable {
     }
   }
 
+  /// Whether the key had shown enough values by yesterday for others to be strangers. What comes in a flood must not be
+  /// its own circle.
+  func hasCircle(_ cells: Cells, at now: Timestamp) -> Bool {
+    let hour = slot(now)
+    return cells.run(of: id).count { firstAge(cells[$0], at: hour) >= 24 } >= Self.circle
+  }
+
   /// Whether the key has shown the value for the first time within the last two weeks, or not yet.
   func isNew(_ value: ValueHash, _ cells: Cells, born: Timestamp?, at now: Timestamp) -> Bool {
     guard let born, now >= born + Self.learning else { return false }
@@ -258,40 +269,43 @@ package struct Meter: Sendable {
   /// What is usual in a window of the clock, as learned up to the one in hand.
   func usual(_ cells: Cells, at now: Timestamp) -> Double {
     let run = cells.run(of: id)
-    guard run.count == 2 else { return 0 }
-    let (inHand, learned) = (cells[run.lowerBound], cells[run.lowerBound + 1])
+    guard run.count == 3 else { return 0 }
+    let (inHand, learned, first) = (cells[run.lowerBound], cells[run.lowerBound + 1], cells[run.lowerBound + 2])
     let past = Int(UInt32(truncatingIfNeeded: slot(now)) &- inHand.slot)
     if past == 0 { return decayed(Double(learned.number) / 256, windows: windows(from: learned, to: inHand)) }
-    return decayed(learn(inHand, learned), windows: past)
+    return decayed(learn(inHand, learned, since: first), windows: past)
   }
 
-  /// - Precondition: there is room for two cells.
+  /// - Precondition: there is room for three cells.
   func learn(_ count: Int, in cells: inout Cells, at now: Timestamp) {
     let run = cells.run(of: id)
     let slot = UInt32(truncatingIfNeeded: slot(now))
-    guard run.count == 2 else {
+    guard run.count == 3 else {
       cells.insert(Cell(meter: id, number: min(count, Cell.largestNumber), slot: slot), at: run.lowerBound)
       cells.insert(Cell(meter: id, number: 0, slot: slot), at: run.lowerBound + 1)
+      cells.insert(Cell(meter: id, number: 0, slot: slot), at: run.lowerBound + 2)
       return
     }
     let (first, second) = (run.lowerBound, run.lowerBound + 1)
     if cells[first].slot == slot {
       cells.base[first].add(count)
     } else {
-      let usual = min(Int(learn(cells[first], cells[second]) * 256), Cell.largestNumber)
+      let learned = learn(cells[first], cells[second], since: cells[second + 1])
+      let usual = min(Int(learned * 256), Cell.largestNumber)
       cells[second] = Cell(meter: id, number: usual, slot: cells[first].slot)
       cells[first] = Cell(meter: id, number: min(count, Cell.largestNumber), slot: slot)
     }
   }
 
-  /// A high-water mark that sinks by half in two weeks. It rises to what a window held, but no faster than by doubling in
-  /// a week; silence builds nothing up.
-  private func learn(_ inHand: Cell, _ learned: Cell) -> Double {
+  /// A high-water mark that sinks by half in two weeks. It rises to what a window held: freely while the key is being
+  /// discovered, then no faster than by doubling in a week; silence builds nothing up.
+  private func learn(_ inHand: Cell, _ learned: Cell, since first: Cell) -> Double {
     guard case .usual(let free) = kind else { return 0 }
     let before = Double(learned.number) / 256
     let passed = windows(from: learned, to: inHand)
     let weeks = min(1, Double(passed) * Double(window.microseconds) / Double(Self.doubling.microseconds))
-    let ceiling = max(before * exp2(weeks), Double(free))
+    let isDiscovered = windows(from: first, to: inHand) * window.microseconds >= Self.discovery.microseconds
+    let ceiling = isDiscovered ? max(before * exp2(weeks), Double(free)) : .infinity
     return max(decayed(before, windows: passed), min(Double(inHand.number), ceiling))
   }
 
@@ -323,7 +337,7 @@ package struct Meter: Sendable {
     case .offences: 1
     // What was learned over weeks is worth keeping; what was seen in one window of the clock is not learned yet.
     case .memory: run.count >= 4 ? 0.5 : 0
-    case .usual: run.count == 2 && cells[run.lowerBound + 1].number > 0 ? 0.5 : 0
+    case .usual: run.count == 3 && cells[run.lowerBound + 1].number > 0 ? 0.5 : 0
     case .birth: 0
     }
   }

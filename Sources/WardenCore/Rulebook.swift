@@ -185,7 +185,8 @@ final class MeteredRule: Sendable {
   /// Whether everything that comes after what has happened too often is refused or held. A block followed as it
   /// happened, and a connection that was let in stays in: those over the limit were refused as they came.
   let looksAfter: Bool
-  /// Whether it is judged at the end of a message only: it holds, or looks at header fields.
+  /// Whether it is judged at the end of a message only: it holds, looks at header fields, or counts whom refused messages
+  /// were for.
   let waitsForEnd: Bool
 
   let name: String
@@ -220,8 +221,9 @@ final class MeteredRule: Sendable {
     looksAtWants = isAboutWants && (rule.refuses || rule.blocks || rule.holds)
     let onlyConnections = happening == Signal.connections.bit && !atMail
     looksAfter = !isAboutWants && (rule.refuses || rule.holds) && !onlyConnections
-    waitsForEnd =
-      rule.holds && !rule.refuses || rule.filter.matches.contains(.lists)
+    // A message that is refused at MAIL has named nobody that could be counted.
+    let countsNames = rule.countsRefused && atEnd
+    waitsForEnd = rule.holds && !rule.refuses || rule.filter.matches.contains(.lists) || countsNames
   }
 
   /// Whether a trip refuses the event itself.

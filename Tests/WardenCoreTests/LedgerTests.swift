@@ -58,13 +58,23 @@ struct LedgerTests {
     #expect(try server.send(to: ["<c@x.test>"]) == nil)
   }
 
+  @Test("To somebody who has hardly written nobody is a stranger, however long it is known")
+  func hermit() throws {
+    let server = Server(Self.rule("new recipients", .of(2, per: .days(1))))
+    #expect(try server.send(to: (0..<29).map { "<old\($0)@x.test>" }) == nil)
+    server.wait(.days(8))
+    #expect(try server.send(to: (0..<200).map { "<guest\($0)@x.test>" }) == nil)
+    server.wait(.days(2))
+    #expect(try server.send(to: ["<a@x.test>", "<b@x.test>", "<c@x.test>"]) != nil)
+  }
+
   @Test("A rule on what is new or usual that comes with a reload learns a user who was known before it")
   func learningAfterReload() throws {
     let old = Rule("rate", .messages, per: .user, .of(100, per: .hours(2)), then: .alert)
     let server = Server(old)
     try server.send()
     server.reload(old, Self.rule("new recipients", .of(1, per: .days(1))))
-    try server.send(to: ["<old@x.test>"])
+    try server.send(to: ["<old@x.test>"] + (0..<40).map { "<friend\($0)@x.test>" })
     for _ in 0..<96 {
       server.wait(.minutes(110))
       #expect(try server.send(to: ["<old@x.test>"]) == nil)

@@ -113,13 +113,14 @@ struct MeterTests {
 
   // MARK: - The usual
 
-  /// The documented rule, one window of the clock after the other: a high-water mark that halves in 14 days and rises by
-  /// no more than doubling in a week beyond what is free.
+  /// The documented rule, one window of the clock after the other: a high-water mark that halves in 14 days and rises
+  /// freely in the first 14 days, then by no more than doubling in a week beyond what is free.
   private struct Usual {
     let free: Double
     let windowsPerWeek: Double
     private(set) var mark = 0.0
     private var windowOfMark = 0
+    private var first: Int?
 
     init(free: Int, window: TimeSpan) {
       self.free = Double(free)
@@ -130,8 +131,10 @@ struct MeterTests {
 
     /// A window in which anything was counted has ended.
     mutating func end(_ window: Int, _ count: Int, isFirst: Bool) {
+      first = first ?? window
+      let isDiscovered = Double(window - first!) >= 2 * windowsPerWeek
       let weeks = isFirst ? 0 : min(1, Double(window - windowOfMark) / windowsPerWeek)
-      let ceiling = max(mark * pow(2, weeks), free)
+      let ceiling = isDiscovered ? max(mark * pow(2, weeks), free) : .infinity
       mark = max(isFirst ? 0 : mark(at: window), min(Double(count), ceiling))
       windowOfMark = window
     }
@@ -171,6 +174,9 @@ struct MeterTests {
     var run = Run(Meter(.usual(free: 10), window: window, limit: 1))
     defer { run.deallocate() }
     var daily: [Double] = []
+    // Two honest weeks, in which what is usual is discovered.
+    for day in -14..<0 { run.learn(10, at: .start + .days(day)) }
+    let before = max(10, run.meter.usual(run.cells, at: .start))
     var wanted = 20.0
     for day in 0..<30 {
       for hour in 0..<24 { run.learn(Int(wanted), at: .start + .days(day) + .hours(hour)) }
@@ -180,7 +186,7 @@ struct MeterTests {
     #expect(wanted > 20 * 200)
     for day in 7..<30 { #expect(daily[day] <= max(10, daily[day - 7]) * 2.01) }
     // 30 days are less than five weeks.
-    #expect(daily[29] < 10 * 32)
+    #expect(daily[29] < before * 32.1)
   }
 
   @Test("Silence builds nothing up: after a month of it, one more doubling and no more is learned")
@@ -190,6 +196,31 @@ struct MeterTests {
     run.learn(10, at: .start)
     run.learn(1_000, at: .start + .days(28))
     #expect(run.meter.usual(run.cells, at: .start + .days(28) + .hours(1)) <= 20)
+  }
+
+  @Test("What a key sends in its first two weeks is usual at once, later no more")
+  func discovery() {
+    for (day, isFree) in [(13, true), (14, false)] {
+      var run = Run(Meter(.usual(free: 10), window: .hours(1), limit: 1))
+      defer { run.deallocate() }
+      run.learn(10, at: .start)
+      run.learn(1_000, at: .start + .days(day))
+      let usual = run.meter.usual(run.cells, at: .start + .days(day) + .hours(1))
+      #expect(isFree ? usual > 990 : usual <= 20)
+    }
+  }
+
+  @Test("To a key that has shown few values nothing counts as strange, and a flood is not its own circle")
+  func circle() {
+    var run = Run(Meter(.memory, window: Meter.forgetting, limit: 1, capacity: 100))
+    defer { run.deallocate() }
+    for value in 0..<Meter.circle { run.remember(value, at: .start + .days(8)) }
+    #expect(!run.meter.hasCircle(run.cells, at: .start + .days(8) + .hours(23)))
+    #expect(run.meter.hasCircle(run.cells, at: .start + .days(9)))
+    var small = Run(Meter(.memory, window: Meter.forgetting, limit: 1, capacity: 100))
+    defer { small.deallocate() }
+    for value in 1..<Meter.circle { small.remember(value, at: .start) }
+    #expect(!small.meter.hasCircle(small.cells, at: .start + .days(9)))
   }
 
   // MARK: - Slots
