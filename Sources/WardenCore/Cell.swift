@@ -27,6 +27,9 @@ struct Cell: Sendable, Equatable {
     }
   }
 
+  /// Whether the number is this one, told by its lower half first.
+  func holds(_ value: ValueHash) -> Bool { low == UInt32(truncatingIfNeeded: value.number) && number == value.number }
+
   /// Saturates.
   mutating func add(_ more: Int) { number = min(Self.largestNumber, number + min(more, Self.largestNumber)) }
 }

@@ -43,16 +43,26 @@ public enum Mailbox {
   /// The argument is as the client typed it: brackets can be missing (Postfix's local submission).
   public static func normalized(_ path: String) -> String {
     // Bytes: splitting hostile text into characters costs more than all the rest.
-    var text = path.utf8[...]
-    while let first = text.first, first == UInt8(ascii: "<") || first == UInt8(ascii: " ") { text.removeFirst() }
-    // Both MTAs take a trailing dot off a domain.
-    while let last = text.last, [UInt8(ascii: ">"), UInt8(ascii: " "), UInt8(ascii: ".")].contains(last) {
-      text.removeLast()
+    var path = path
+    return path.withUTF8 { bytes in
+      var text = bytes[...]
+      while let first = text.first, first == UInt8(ascii: "<") || first == UInt8(ascii: " ") { text.removeFirst() }
+      // Both MTAs take a trailing dot off a domain.
+      while let last = text.last, last == UInt8(ascii: ">") || last == UInt8(ascii: " ") || last == UInt8(ascii: ".") {
+        text.removeLast()
+      }
+      if text.first == UInt8(ascii: "@"), let colon = text.firstIndex(of: UInt8(ascii: ":")) {
+        text = text[(colon + 1)...]
+      }
+      guard text.allSatisfy({ $0 < 0x80 }) else { return String(decoding: text, as: UTF8.self).lowercased() }
+      return String(unsafeUninitializedCapacity: text.count) { lower in
+        for (place, byte) in text.enumerated() {
+          let isUpper = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z")
+          lower[place] = isUpper ? byte | 0x20 : byte
+        }
+        return text.count
+      }
     }
-    if text.first == UInt8(ascii: "@"), let colon = text.firstIndex(of: UInt8(ascii: ":")) {
-      text = text[text.index(after: colon)...]
-    }
-    return Substring(text).lowercased()
   }
 
   /// What follows the last `@`; nothing for a local name or `<>`.

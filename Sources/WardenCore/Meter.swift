@@ -185,7 +185,7 @@ package struct Meter: Sendable {
     let slot = slot(now)
     let run = cells.run(of: id)
     return values.reduce(0) { unseen, value in
-      run.contains { cells[$0].number == value.number && !isGone(cells[$0], at: slot) } ? unseen : unseen + 1
+      run.contains { cells[$0].holds(value) && !isGone(cells[$0], at: slot) } ? unseen : unseen + 1
     }
   }
 
@@ -193,17 +193,14 @@ package struct Meter: Sendable {
   func add(_ value: ValueHash, to cells: inout Cells, at now: Timestamp) {
     let run = cells.run(of: id)
     let slot = slot(now)
-    var oldest = run.lowerBound
-    for index in run {
-      if cells[index].number == value.number {
-        cells.base[index].slot = UInt32(truncatingIfNeeded: slot)
-        return
-      }
-      if age(of: cells[index], at: slot) > age(of: cells[oldest], at: slot) { oldest = index }
+    for index in run where cells[index].holds(value) {
+      cells.base[index].slot = UInt32(truncatingIfNeeded: slot)
+      return
     }
+    let oldest = run.max { age(of: cells[$0], at: slot) < age(of: cells[$1], at: slot) }
     let cell = Cell(meter: id, number: value.number, slot: UInt32(truncatingIfNeeded: slot))
     // The oldest makes room when it is gone, too: so a run is never longer than was ever needed at once.
-    if !run.isEmpty, run.count >= capacity || isGone(cells[oldest], at: slot) {
+    if let oldest, run.count >= capacity || isGone(cells[oldest], at: slot) {
       cells[oldest] = cell
     } else {
       cells.insert(cell, at: run.upperBound)
@@ -220,7 +217,7 @@ package struct Meter: Sendable {
     guard let born, now >= born + Self.learning else { return 0 }
     let run = cells.run(of: id)
     return values.reduce(0) { unknown, value in
-      run.contains { cells[$0].number == value.number } ? unknown : unknown + 1
+      run.contains { cells[$0].holds(value) } ? unknown : unknown + 1
     }
   }
 
@@ -235,7 +232,7 @@ package struct Meter: Sendable {
   func isNew(_ value: ValueHash, _ cells: Cells, born: Timestamp?, at now: Timestamp) -> Bool {
     guard let born, now >= born + Self.learning else { return false }
     let (known, hour) = (slot(born + Self.learning), slot(now))
-    guard let index = cells.run(of: id).first(where: { cells[$0].number == value.number }) else { return true }
+    guard let index = cells.run(of: id).first(where: { cells[$0].holds(value) }) else { return true }
     let age = firstAge(cells[index], at: hour)
     return age <= slot(Timestamp(microseconds: Self.novelty.microseconds)) && hour - age >= known
   }
@@ -244,16 +241,16 @@ package struct Meter: Sendable {
   func remember(_ value: ValueHash, in cells: inout Cells, at now: Timestamp) {
     let run = cells.run(of: id)
     let hour = UInt32(truncatingIfNeeded: slot(now)) & 0xffff
-    var oldest = run.lowerBound
-    for index in run {
-      if cells[index].number == value.number {
-        cells.base[index].slot = cells[index].slot & 0xffff_0000 | hour
-        return
-      }
-      if lastAge(cells[index], hour) > lastAge(cells[oldest], hour) { oldest = index }
+    for index in run where cells[index].holds(value) {
+      cells.base[index].slot = cells[index].slot & 0xffff_0000 | hour
+      return
     }
     let cell = Cell(meter: id, number: value.number, slot: hour << 16 | hour)
-    if run.count >= capacity { cells[oldest] = cell } else { cells.insert(cell, at: run.upperBound) }
+    if run.count >= capacity {
+      cells[run.max { lastAge(cells[$0], hour) < lastAge(cells[$1], hour) }!] = cell
+    } else {
+      cells.insert(cell, at: run.upperBound)
+    }
   }
 
   /// In hours. 16 bits of hours go round in seven years, and a key is forgotten long before.
