@@ -47,7 +47,7 @@ public enum Attribute: UInt8, CaseIterable, Sendable, Hashable {
     case .recipients:
       .init(
         name: "recipients", help: "recipients of messages that passed", counting: .admitted,
-        needs: [.recipients, .recipientNames], isWithin: [.recipient])
+        needs: [.recipients, .recipientNames], isWithin: [.recipient, .recipientDomain])
     case .recipientDomains:
       .init(
         name: "recipient-domains", help: "recipients' domains of messages that passed", counting: .admitted,

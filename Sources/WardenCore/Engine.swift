@@ -34,6 +34,8 @@ public final class Engine: Sendable {
 
   // Held in this order, where more than one is: shards, box, the rest.
   private let rules: Locked<Rules>
+  /// Held by whoever changes the rules.
+  private let changing = Locked(())
   private let box: Locked<PenaltyBox>
   private let episodes: Locked<EpisodeLog>
   private let totals: Locked<Totals>
@@ -66,18 +68,22 @@ public final class Engine: Sendable {
   /// Switches to another policy. Counters of what both policies count, penalties, episodes and overrides given at run time
   /// stay; another bound of memory holds from the next start.
   public func replace(policy: Policy) {
-    rules.withLock { rules in
+    change { rules in
       if policy.realms != rules.book.policy.realms { rules.realms = LocalRealms(listed: policy.realms) }
-      Self.switchTo(policy, &rules)
+      return policy
     }
   }
 
-  private static func switchTo(_ policy: Policy, _ rules: inout Rules) {
-    if rules.book.ids.count > mostMeters {
-      rules.book = Rulebook(policy, orders: rules.orders)
-      rules.table = KeyTable(bound: policy.memory)
-    } else {
-      rules.book = Rulebook(policy, orders: rules.orders, after: rules.book)
+  /// Changes the rules. The rulebook is worked out while mail goes on under the one before.
+  /// - Parameter orders: makes its changes and says which policy is to hold.
+  private func change(_ orders: (inout Rules) -> Policy) {
+    changing.withLock { _ in
+      let (policy, before) = rules.withLock { (orders(&$0), $0) }
+      // So many meters that ids would run out come of thousands of reloads: then counting begins anew.
+      let isFull = before.book.ids.count > Self.mostMeters
+      let book = Rulebook(policy, orders: before.orders, after: isFull ? nil : before.book)
+      let table = isFull ? KeyTable(bound: policy.memory) : before.table
+      rules.withLock { ($0.book, $0.table) = (book, table) }
     }
   }
 
@@ -299,8 +305,8 @@ public final class Engine: Sendable {
   /// once. What was learned of it stays.
   /// - Returns: the penalty, where there was one, and whether anything was counted.
   public func release(_ key: Key, at now: Timestamp) -> (penalty: Penalty?, hadCounts: Bool) {
-    let (book, table) = rules.withLock { ($0.book, $0.table) }
     let all = [key] + pairs(with: key, at: now)
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
     var hadCounts = false
     for key in all {
       hadCounts = standings(ofExactly: key, at: now).contains { $0.count > 0 } || hadCounts
@@ -311,26 +317,31 @@ public final class Engine: Sendable {
     return (penalty.flatMap { $0.until > now ? $0 : nil }, hadCounts)
   }
 
+  /// Ends an episode of which somebody could not be told: the rule's next trip on the key opens another.
+  public func endEpisode(rule: String, key: Key) { episodes.withLock { $0.end(rule: rule, key: key) } }
+
   /// An administrator's override, for a while. One for the same target and rule takes the place of the one before.
   /// - Returns: false when there are too many.
   public func allow(_ order: Override, at now: Timestamp) -> Bool {
-    rules.withLock { rules in
+    var hasRoom = false
+    change { rules in
       rules.orders.removeAll { !$0.holds(at: now) || $0.isAbout(order) }
-      guard rules.orders.count < bounds.orders else { return false }
-      rules.orders.append(order)
-      Self.switchTo(rules.book.policy, &rules)
-      return true
+      hasRoom = rules.orders.count < bounds.orders && rules.book.ids.count < Self.mostMeters
+      if hasRoom { rules.orders.append(order) }
+      return rules.book.policy
     }
+    return hasRoom
   }
 
   /// Ends the overrides that were given at run time for the target.
   public func revoke(_ target: Override.Target, at now: Timestamp) -> [Override] {
-    rules.withLock { rules in
-      let revoked = rules.orders.filter { $0.target == target && $0.holds(at: now) }
+    var revoked: [Override] = []
+    change { rules in
+      revoked = rules.orders.filter { $0.target == target && $0.holds(at: now) }
       rules.orders.removeAll { $0.target == target || !$0.holds(at: now) }
-      if !revoked.isEmpty { Self.switchTo(rules.book.policy, &rules) }
-      return revoked
+      return rules.book.policy
     }
+    return revoked
   }
 
   /// All overrides in force, the policy's first.

@@ -7,7 +7,7 @@ struct EpisodeLog: Sendable {
 
   /// When each falls quiet, if nothing more happens.
   private var quietAt: [Episode: Timestamp] = [:]
-  /// Episodes that had no room, and so told nobody.
+  /// Episodes that were forgotten for want of room, and so can be told of again.
   private(set) var dropped = 0
   let capacity: Int
   /// The next moment to look for ended episodes: a full log must not be searched at each trip.
@@ -27,14 +27,17 @@ struct EpisodeLog: Sendable {
       quietAt = quietAt.filter { $0.value > now }
       sweepAt = max(now + .seconds(1), quietAt.values.min() ?? now)
     }
-    guard quietAt.count < capacity else {
+    // Whoever fills the log must not silence what comes after: rather is another episode told of twice.
+    if quietAt.count >= capacity, let other = quietAt.keys.first {
+      quietAt[other] = nil
       dropped += 1
-      return false
     }
     quietAt[episode] = now + quiet
     sweepAt = min(sweepAt, now + quiet)
     return true
   }
+
+  mutating func end(rule: String, key: Key) { quietAt[Episode(rule: rule, key: key)] = nil }
 
   mutating func end(key: Key) {
     guard quietAt.contains(where: { $0.key.key == key }) else { return }

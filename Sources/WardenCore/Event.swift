@@ -109,7 +109,12 @@ public struct Event: Sendable {
   public var wants: Tally
   public var kind: MailKind
   /// At the end of a message, where the policy needs their names: who would get it.
+  /// Each once.
   public var recipients: [Recipient]
+  /// How many recipients more there are, for whose names was no room.
+  public var unnamed: Int
+  /// How many of the bad recipients in `happened` the MTA has not shown: they are nobody's.
+  public var hidden: Int
   /// The MTA's own name, told once a session.
   public var host: String?
   /// Whether the MTA waits for the decision, where one can be given at all.
@@ -119,7 +124,8 @@ public struct Event: Sendable {
 
   public init(
     at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
-    kind: MailKind = [], recipients: [Recipient] = [], host: String? = nil, isAnswered: Bool = true
+    kind: MailKind = [], recipients: [Recipient] = [], unnamed: Int = 0, hidden: Int = 0, host: String? = nil,
+    isAnswered: Bool = true
   ) {
     self.at = at
     self.step = step
@@ -128,6 +134,8 @@ public struct Event: Sendable {
     self.wants = wants
     self.kind = kind
     self.recipients = recipients
+    self.unnamed = unnamed
+    self.hidden = hidden
     self.host = host
     self.isAnswered = isAnswered
   }

@@ -42,6 +42,7 @@ struct Ledger {
   mutating func gather(isRefused: Bool) {
     for (place, shelf) in book.shelves.enumerated() where concerns(shelf, isRefused) {
       guard shelf.shape.isPerRecipient, event.step == .endOfMessage else {
+        if shelf.shape.isPerRecipient, isExempt(event.subject) { continue }
         if let name = names.append(shelf.shape, of: event.subject) {
           targets.append(Target(shelf: place, name: name, recipients: 1))
         }
@@ -62,6 +63,7 @@ struct Ledger {
       }
       for (recipient, count) in counts {
         subject.recipient = recipient
+        if isExempt(subject) { continue }
         if let name = names.append(shelf.shape, of: subject) {
           targets.append(Target(shelf: place, name: name, recipients: count))
         }
@@ -69,8 +71,13 @@ struct Ledger {
     }
   }
 
+  /// Of an exempt recipient nothing is counted, nor is it refused; who else gets the message is another matter.
+  private func isExempt(_ subject: borrowing Subject) -> Bool {
+    book.overrides.exempts && book.overrides.exemption(of: subject, realms: realms, at: event.at) != nil
+  }
+
   private func concerns(_ shelf: Shelf, _ isRefused: Bool) -> Bool {
-    if shelf.happening & event.happened.mask != 0 || shelf.feedsAtMail && event.step == .mail { return true }
+    if shelf.hears(event) { return true }
     if isRefused { return book.countsRefused && (shelf.admitted & event.wants.mask != 0 || shelf.feedsAtEnd) }
     if event.canRefuse, event.step != .connect {
       // Another shelf's rule may refuse it, and that counts here.
@@ -138,12 +145,16 @@ struct Ledger {
     let brings = event.step == (fate == .happened ? .mail : .endOfMessage)
     // Whom a refused message was for is not known any better by it.
     let remembers = brings && fate != .refused
-    var room = 0
+    // Room for everything, and for the plain counts alone.
+    var (room, plainRoom) = (0, 0)
     var news: [(Attribute, Int)] = []
     if brings {
       for memory in shelf.memories where memory.attribute.declaration.counting == counting {
         let values = values(of: memory.attribute)
-        if remembers { room += min(values.count, memory.meter.capacity) }
+        if remembers {
+          let missing = old.map { memory.meter.absent(values, $0.cells) } ?? values.count
+          room += min(missing, memory.meter.capacity)
+        }
         guard let old else { continue }
         news.append((memory.attribute, memory.unknown(values, old.cells, at: held.now)))
       }
@@ -151,15 +162,20 @@ struct Ledger {
     for place in shelf.feedGates.indices where takes(shelf.feedGates[place], counting, fate) {
       for meter in shelf.feeds[place].meters {
         switch meter.kind {
-        case .distinct(let attribute): room += min(values(of: attribute).count, meter.capacity)
-        case .usual: room += 3
-        default: room += 1
+        case .distinct(let attribute):
+          let values = values(of: attribute)
+          room += min(old.map { meter.unseen(values, $0.cells, at: held.now) } ?? values.count, meter.capacity)
+        case .usual: plainRoom += 3
+        default: plainRoom += 1
         }
       }
     }
-    guard room > 0 else { return }
-    room += shelf.births.count { birth in old.map { birth.born($0.cells) == nil } ?? true }
-    guard let record = held.record(for: target.name, in: names, roomFor: room, book.layout) else { return }
+    guard room + plainRoom > 0 || brings && !shelf.memories.isEmpty else { return }
+    plainRoom += shelf.births.count { birth in old.map { birth.born($0.cells) == nil } ?? true }
+    let full = held.record(for: target.name, in: names, roomFor: room + plainRoom, book.layout)
+    // A record has its bound; what has no room among the values must not keep the counts from counting.
+    guard let record = full ?? held.record(for: target.name, in: names, roomFor: plainRoom, book.layout) else { return }
+    let hasRoom = full != nil
     var cells = record.cells
     for birth in shelf.births { birth.bear(&cells, at: held.now) }
     for place in shelf.feedGates.indices where takes(shelf.feedGates[place], counting, fate) {
@@ -167,15 +183,15 @@ struct Ledger {
       guard amount > 0 else { continue }
       for meter in shelf.feeds[place].meters {
         switch meter.kind {
-        case .distinct(let attribute): for value in values(of: attribute) { meter.add(value, to: &cells, at: held.now) }
+        case .distinct(let attribute): if hasRoom { meter.add(values(of: attribute), to: &cells, at: held.now) }
         case .usual: meter.learn(amount, in: &cells, at: held.now)
         default: meter.add(amount, to: &cells, at: held.now)
         }
       }
     }
-    if remembers {
+    if remembers, hasRoom {
       for memory in shelf.memories where memory.attribute.declaration.counting == counting {
-        for value in values(of: memory.attribute) { memory.meter.remember(value, in: &cells, at: held.now) }
+        memory.meter.remember(values(of: memory.attribute), in: &cells, at: held.now)
       }
     }
     record.cells = cells
@@ -195,6 +211,9 @@ struct Ledger {
     _ source: Feed.Source, _ target: Target, _ counting: Signal.Counting, _ news: [(Attribute, Int)]
   ) -> Int {
     switch source {
+    case .signal(.badRecipients) where book.shelves[target.shelf].shape.isPerRecipient:
+      // Those that the MTA did not show are nobody's.
+      event.happened[.badRecipients] - event.hidden
     case .signal(let signal): counting == .occurred ? event.happened[signal] : wanted(signal, target)
     case .attribute: 1
     case .new(let attribute): news.first { $0.0 == attribute }?.1 ?? 0
@@ -268,13 +287,13 @@ struct Ledger {
     case .measure(.signal(let signal)): (wanted(signal, target), 0)
     case .measure(.distinct(let attribute)):
       if let cells {
-        (limit.meter.unseen(values(of: attribute), cells, at: now), 0)
+        (limit.meter.unseen(values(of: attribute), cells, at: now) + unnamed(attribute), 0)
       } else {
-        (values(of: attribute).count, 0)
+        (values(of: attribute).count + unnamed(attribute), 0)
       }
     case .measure(.new(let attribute)):
       if let cells, let memory = shelf.memories.first(where: { $0.attribute == attribute }) {
-        (memory.unknown(values(of: attribute), cells, at: now), 0)
+        (memory.unknown(values(of: attribute), cells, at: now) + unnamed(attribute), 0)
       } else {
         (0, 0)
       }
@@ -284,6 +303,11 @@ struct Ledger {
         more(.measure(whole), limit, shelf, target, cells, now).0
       )
     }
+  }
+
+  /// Recipients whose names had no room: taken for different ones.
+  private func unnamed(_ attribute: Attribute) -> Int {
+    attribute == .recipients || attribute == .recipientDomains ? event.unnamed : 0
   }
 
   // MARK: -
@@ -342,7 +366,9 @@ struct Ledger {
 
 extension Shelf {
   fileprivate func hears(_ event: borrowing Event) -> Bool {
-    happening & event.happened.mask != 0 || feedsAtMail && event.step == .mail
+    // What happens to a recipient is its refusal; all else that comes with one is not about it.
+    if shape.isPerRecipient, event.step != .refusedRecipient { return feedsAtMail && event.step == .mail }
+    return happening & event.happened.mask != 0 || feedsAtMail && event.step == .mail
   }
 }
 

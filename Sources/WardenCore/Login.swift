@@ -56,11 +56,17 @@ public enum Mailbox {
       }
       guard text.allSatisfy({ $0 < 0x80 }) else { return String(decoding: text, as: UTF8.self).lowercased() }
       return String(unsafeUninitializedCapacity: text.count) { lower in
-        for (place, byte) in text.enumerated() {
+        var count = 0
+        let at = text.lastIndex(of: UInt8(ascii: "@")) ?? text.endIndex
+        for place in text.indices {
+          let byte = text[place]
+          // `"alice"@x` and `al\ice@x` are alice's, too (RFC 5321, 4.1.2).
+          if place < at, byte == UInt8(ascii: "\"") || byte == UInt8(ascii: "\\") { continue }
           let isUpper = byte >= UInt8(ascii: "A") && byte <= UInt8(ascii: "Z")
-          lower[place] = isUpper ? byte | 0x20 : byte
+          lower[count] = isUpper ? byte | 0x20 : byte
+          count += 1
         }
-        return text.count
+        return count
       }
     }
   }

@@ -55,6 +55,8 @@ package struct Meter: Sendable {
   }
 
   static let slotsPerWindow = 60
+  /// More than so many values at once are looked for in a set: a message can have thousands.
+  private static let fewValues = 16
   /// How many values `new` remembers of a key.
   static let remembered = 1_024
   /// How long a key has to be known before anything of it is new or usual.
@@ -184,26 +186,63 @@ package struct Meter: Sendable {
   func unseen(_ values: [ValueHash], _ cells: Cells, at now: Timestamp) -> Int {
     let slot = slot(now)
     let run = cells.run(of: id)
-    return values.reduce(0) { unseen, value in
-      run.contains { cells[$0].holds(value) && !isGone(cells[$0], at: slot) } ? unseen : unseen + 1
+    if values.count > Self.fewValues {
+      let seen = Set(run.lazy.filter { !isGone(cells[$0], at: slot) }.map { cells[$0].number })
+      return values.count { !seen.contains($0.number) }
+    }
+    return values.count { value in !run.contains { cells[$0].holds(value) && !isGone(cells[$0], at: slot) } }
+  }
+
+  /// - Precondition: there is room for as many cells as are unseen, up to the run's bound.
+  func add(_ values: [ValueHash], to cells: inout Cells, at now: Timestamp) {
+    let slot = slot(now)
+    keep(values, in: &cells, touch: { $0.slot = UInt32(truncatingIfNeeded: slot) }) { cell in
+      isGone(cell, at: slot) ? .max : age(of: cell, at: slot)
     }
   }
 
-  /// - Precondition: there is room for a cell.
-  func add(_ value: ValueHash, to cells: inout Cells, at now: Timestamp) {
+  func add(_ value: ValueHash, to cells: inout Cells, at now: Timestamp) { add([value], to: &cells, at: now) }
+
+  /// Touches the cells of the values, and makes those that are missing: in the places of gone ones, at the end, or, where
+  /// the run is full, in the places of the oldest.
+  /// - Parameter age: `.max` for a cell whose place is free.
+  private func keep(
+    _ values: [ValueHash], in cells: inout Cells, touch: (inout Cell) -> Void, age: (Cell) -> Int
+  ) {
     let run = cells.run(of: id)
-    let slot = slot(now)
-    for index in run where cells[index].holds(value) {
-      cells.base[index].slot = UInt32(truncatingIfNeeded: slot)
-      return
-    }
-    let oldest = run.max { age(of: cells[$0], at: slot) < age(of: cells[$1], at: slot) }
-    let cell = Cell(meter: id, number: value.number, slot: UInt32(truncatingIfNeeded: slot))
-    // The oldest makes room when it is gone, too: so a run is never longer than was ever needed at once.
-    if let oldest, run.count >= capacity || isGone(cells[oldest], at: slot) {
-      cells[oldest] = cell
+    var missing: [ValueHash] = []
+    if values.count > Self.fewValues {
+      let places = Dictionary(run.map { (cells[$0].number, $0) }, uniquingKeysWith: { first, _ in first })
+      for value in values {
+        if let place = places[value.number] { touch(&cells.base[place]) } else { missing.append(value) }
+      }
     } else {
-      cells.insert(cell, at: run.upperBound)
+      for value in values {
+        if let place = run.first(where: { cells[$0].holds(value) }) {
+          touch(&cells.base[place])
+        } else {
+          missing.append(value)
+        }
+      }
+    }
+    guard !missing.isEmpty else { return }
+    missing = missing.suffix(capacity)
+    // Without these the run is what it was; only as many go as have to.
+    let mustGo = run.count + missing.count - capacity
+    let ages = run.map { (place: $0, age: age(cells[$0])) }
+    let free = ages.filter { $0.age == .max }.map(\.place)
+    var places = free[...]
+    if mustGo > free.count { places = ages.sorted { $0.age > $1.age }.prefix(mustGo).map(\.place)[...] }
+    var end = run.upperBound
+    for value in missing {
+      var cell = Cell(meter: id, number: value.number, slot: 0)
+      touch(&cell)
+      if let place = places.popFirst() {
+        cells[place] = cell
+      } else {
+        cells.insert(cell, at: end)
+        end += 1
+      }
     }
   }
 
@@ -215,10 +254,17 @@ package struct Meter: Sendable {
   /// - Parameter born: when the history began.
   func unknown(_ values: [ValueHash], _ cells: Cells, born: Timestamp?, at now: Timestamp) -> Int {
     guard let born, now >= born + Self.learning else { return 0 }
+    return absent(values, cells)
+  }
+
+  /// How many of the values have no cell.
+  func absent(_ values: [ValueHash], _ cells: Cells) -> Int {
     let run = cells.run(of: id)
-    return values.reduce(0) { unknown, value in
-      run.contains { cells[$0].holds(value) } ? unknown : unknown + 1
+    if values.count > Self.fewValues {
+      let known = Set(run.lazy.map { cells[$0].number })
+      return values.count { !known.contains($0.number) }
     }
+    return values.count { value in !run.contains { cells[$0].holds(value) } }
   }
 
   /// Whether the key had shown enough values by yesterday for others to be strangers. What comes in a flood must not be
@@ -237,20 +283,17 @@ package struct Meter: Sendable {
     return age <= slot(Timestamp(microseconds: Self.novelty.microseconds)) && hour - age >= known
   }
 
-  /// - Precondition: there is room for a cell.
-  func remember(_ value: ValueHash, in cells: inout Cells, at now: Timestamp) {
-    let run = cells.run(of: id)
+  /// - Precondition: there is room for as many cells as are unknown, up to the run's bound.
+  func remember(_ values: [ValueHash], in cells: inout Cells, at now: Timestamp) {
     let hour = UInt32(truncatingIfNeeded: slot(now)) & 0xffff
-    for index in run where cells[index].holds(value) {
-      cells.base[index].slot = cells[index].slot & 0xffff_0000 | hour
-      return
-    }
-    let cell = Cell(meter: id, number: value.number, slot: hour << 16 | hour)
-    if run.count >= capacity {
-      cells[run.max { lastAge(cells[$0], hour) < lastAge(cells[$1], hour) }!] = cell
-    } else {
-      cells.insert(cell, at: run.upperBound)
-    }
+    keep(
+      values, in: &cells,
+      touch: { cell in cell.slot = (cell.slot == 0 ? hour << 16 : cell.slot & 0xffff_0000) | hour },
+      age: { Int(lastAge($0, hour)) })
+  }
+
+  func remember(_ value: ValueHash, in cells: inout Cells, at now: Timestamp) {
+    remember([value], in: &cells, at: now)
   }
 
   /// In hours. 16 bits of hours go round in seven years, and a key is forgotten long before.
@@ -328,8 +371,8 @@ package struct Meter: Sendable {
   /// The share of its smallest limit that the run has used.
   func weight(_ run: Range<Int>, _ cells: Cells) -> Double {
     switch kind {
-    case .count: Double(run.reduce(0) { $0 + cells[$1].number }) / Double(max(1, smallestLimit))
-    case .distinct, .neighbours: Double(run.count) / Double(max(1, smallestLimit))
+    case .count: weight(of: run.reduce(0) { $0 + cells[$1].number })
+    case .distinct, .neighbours: weight(of: run.count)
     // An offence is not forgotten before its time.
     case .offences: 1
     // What was learned over weeks is worth keeping; what was seen in one window of the clock is not learned yet.
@@ -337,6 +380,11 @@ package struct Meter: Sendable {
     case .usual: run.count == 3 && cells[run.lowerBound + 1].number > 0 ? 0.5 : 0
     case .birth: 0
     }
+  }
+
+  /// What was seen once weighs nothing, unless one is all that is allowed: sprays are made of that.
+  private func weight(of count: Int) -> Double {
+    count == 1 && smallestLimit > 1 ? 0 : Double(count) / Double(max(1, smallestLimit))
   }
 
   /// Whether the run holds nothing that matters any more.

@@ -1,47 +1,62 @@
 /// Who has other limits than the rules', or none, for a while or for ever.
 struct Overrides: Sendable {
+  /// Some of the overrides, by whom they mean: hosters have one for each of thousands of users, and a message has one user.
+  private struct Group: Sendable {
+    private var users: [String: [Int]] = [:]
+    private var others: [Int] = []
+
+    mutating func add(_ place: Int, _ target: Override.Target) {
+      if case .user(let name) = target { users[name, default: []].append(place) } else { others.append(place) }
+    }
+
+    /// Those that can mean the user or anybody else, in the order in which they were written.
+    func places(for user: String?, _ realms: LocalRealms) -> [Int] {
+      guard let user, !users.isEmpty else { return others }
+      let own = realms.names(of: user).flatMap { users[$0] ?? [] }
+      return own.isEmpty ? others : (own + others).sorted()
+    }
+  }
+
   private let all: [Override]
   private let groups: [String: Set<String>]
-  /// By rule, what the overrides' limits are read from.
-  private let metered: [String: [[MeteredLimit]]]
-  private let places: [String: [Int]]
-  private let exemptions: [Int]
+  /// For each override of limits, what they are read from.
+  private let metered: [Int: [MeteredLimit]]
+  private let byRule: [String: Group]
+  private let exemptions: Group
+  let exempts: Bool
 
   init(_ all: [Override], groups: [String: Set<String>], rules: [MeteredRule], builder: inout Builder) {
     self.all = all
     self.groups = groups
-    var metered: [String: [[MeteredLimit]]] = [:]
-    var places: [String: [Int]] = [:]
-    var exemptions: [Int] = []
+    var metered: [Int: [MeteredLimit]] = [:]
+    var byRule: [String: Group] = [:]
+    var exemptions = Group()
     for (place, override) in all.enumerated() {
       switch override.effect {
-      case .exempt: exemptions.append(place)
-      case .off(let rule):
-        places[rule, default: []].append(place)
-        metered[rule, default: []].append([])
+      case .exempt: exemptions.add(place, override.target)
+      case .off(let rule): byRule[rule, default: Group()].add(place, override.target)
       case .limits(let name, let limits):
-        guard let rule = rules.first(where: { $0.rule.name == name })?.rule, let first = rule.parts.first else {
-          continue
-        }
-        places[name, default: []].append(place)
-        metered[name, default: []].append(limits.map { builder.metered($0, first.quantity, rule) })
+        guard let rule = rules.first(where: { $0.name == name })?.rule, let first = rule.parts.first else { continue }
+        byRule[name, default: Group()].add(place, override.target)
+        metered[place] = limits.map { builder.metered($0, first.quantity, rule) }
       }
     }
-    (self.metered, self.places, self.exemptions) = (metered, places, exemptions)
+    (self.metered, self.byRule, self.exemptions) = (metered, byRule, exemptions)
+    exempts = all.contains { $0.effect == .exempt }
   }
 
-  var exempts: Bool { !exemptions.isEmpty }
-  func concern(_ rule: String) -> Bool { places[rule] != nil }
+  func concern(_ rule: String) -> Bool { byRule[rule] != nil }
 
   /// What holds for the key instead of the rule's limits: nothing where the rule's own hold, an empty list where none do.
   /// Of several the first written wins.
   func limits(of rule: String, for key: Key, realms: LocalRealms, at now: Timestamp)
     -> (limits: [MeteredLimit], origin: String)?
   {
-    guard let places = places[rule], let metered = metered[rule] else { return nil }
-    for (place, limits) in zip(places, metered) where all[place].holds(at: now) {
+    guard let group = byRule[rule] else { return nil }
+    let user = key.parts.lazy.compactMap { if case .user(let user) = $0 { user } else { nil } }.first
+    for place in group.places(for: user, realms) where all[place].holds(at: now) {
       if key.parts.contains(where: { covers(all[place].target, $0, key, realms) }) {
-        return (limits, all[place].origin)
+        return (metered[place] ?? [], all[place].origin)
       }
     }
     return nil
@@ -49,7 +64,7 @@ struct Overrides: Sendable {
 
   /// The override that exempts the client, its user or one of its keys.
   func exemption(of subject: borrowing Subject, realms: LocalRealms, at now: Timestamp) -> Override? {
-    for place in exemptions where all[place].holds(at: now) {
+    for place in exemptions.places(for: subject.user, realms) where all[place].holds(at: now) {
       let isMeant =
         switch all[place].target {
         // Anybody can write a sender of that domain; only a login proves it.

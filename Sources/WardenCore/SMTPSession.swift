@@ -44,6 +44,34 @@ public struct SMTPSession: Sendable {
     var isSpam = false
     /// Of accepted recipients, where the policy needs them.
     var names: [Recipient] = []
+    var known: Set<Recipient> = []
+    /// How many had no room there.
+    var unnamed = 0
+    /// Where the last recipient went, in case that it is refused.
+    var last = Place.nowhere
+    enum Place { case nowhere, names, unnamed }
+
+    mutating func add(_ name: Recipient) {
+      if known.contains(name) {
+        last = .nowhere
+      } else if names.count < SMTPSession.mostNames {
+        names.append(name)
+        known.insert(name)
+        last = .names
+      } else {
+        unnamed += 1
+        last = .unnamed
+      }
+    }
+
+    mutating func takeBackLast() {
+      switch last {
+      case .nowhere: break
+      case .names: known.remove(names.removeLast())
+      case .unnamed: unnamed -= 1
+      }
+      last = .nowhere
+    }
     var hasData = false
     /// Refused recipients that were shown, and Sendmail's own count of all of them.
     var shownRefusals = 0
@@ -128,7 +156,7 @@ public struct SMTPSession: Sendable {
     switch fate {
     case .accepted:
       transaction!.recipients += 1
-      if let name = subject.recipient, transaction!.names.count < Self.mostNames { transaction!.names.append(name) }
+      if let name = subject.recipient { transaction!.add(name) }
       var happened = Tally()
       note(refusals: refusals, in: &happened)
       guard setup.needs.contains(.recipientReply) || !happened.isEmpty else { return nil }
@@ -143,10 +171,10 @@ public struct SMTPSession: Sendable {
         happened[.badRecipients] = 1
         if let cause = Self.cause(enhancedCode: enhancedCode, text: text) { happened[cause] = 1 }
       }
-      note(refusals: refusals, in: &happened)
+      let hidden = note(refusals: refusals, in: &happened)
       guard !happened.isEmpty else { return nil }
       return Event(
-        at: at, step: .refusedRecipient, subject: subject, happened: happened, kind: transaction!.kind)
+        at: at, step: .refusedRecipient, subject: subject, happened: happened, kind: transaction!.kind, hidden: hidden)
     }
   }
 
@@ -179,7 +207,7 @@ public struct SMTPSession: Sendable {
     subject.recipient = nil
     return Event(
       at: at, step: .endOfMessage, subject: subject, happened: happened, wants: wants, kind: ending.kind,
-      recipients: ending.names)
+      recipients: ending.names, unnamed: ending.unnamed)
   }
 
   /// The transaction is given up. Can come without one.
@@ -234,7 +262,7 @@ public struct SMTPSession: Sendable {
     // The MTA takes the refused recipient off the message, and Sendmail counts our refusal with its own.
     case (.refuse, .recipient):
       transaction?.recipients -= 1
-      if subject.recipient != nil, transaction?.names.isEmpty == false { transaction!.names.removeLast() }
+      if subject.recipient != nil { transaction?.takeBackLast() }
       transaction?.shownRefusals += 1
     default: break
     }
@@ -254,14 +282,17 @@ public struct SMTPSession: Sendable {
 
   /// Sendmail shows no recipient that its rulesets (relaying, access_db, too many, greylisting) refuse; only its count
   /// grows, for refusals for now as well. So they are bad recipients without a cause.
-  private mutating func note(refusals: Int?, in happened: inout Tally) {
-    guard let refusals, transaction != nil else { return }
+  /// - Returns: how many were hidden.
+  @discardableResult
+  private mutating func note(refusals: Int?, in happened: inout Tally) -> Int {
+    guard let refusals, transaction != nil else { return 0 }
     transaction!.countedRefusals = max(transaction!.countedRefusals, min(refusals, Self.mostRefusals))
     let hidden = transaction!.countedRefusals - transaction!.shownRefusals
-    guard hidden > 0 else { return }
+    guard hidden > 0 else { return 0 }
     // What is counted now counts as shown, so that it counts once.
     transaction!.shownRefusals += hidden
     happened[.badRecipients] += hidden
+    return hidden
   }
 
   /// The cause, where the MTA's words tell it. Postfix drops the first word of the text when no address stands there,

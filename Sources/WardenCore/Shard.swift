@@ -142,7 +142,9 @@ package struct Shard {
     let record = record(at: index[place])
     var cells = record.cells
     var kept = 0
-    for index in 0..<cells.count where layout.meters[Int(cells[index].meter)]?.kind.isLearned ?? false {
+    for index in 0..<cells.count {
+      let id = cells[index].meter
+      guard !layout.isNewer(id), layout.meters[Int(id)]?.kind.isLearned ?? false else { continue }
       cells[kept] = cells[index]
       kept += 1
     }
@@ -181,7 +183,8 @@ package struct Shard {
       let old = Record(base: copy.baseAddress!)
       remove(at: place)
       guard let larger = make(old.name, hash, cells: capacity, layout) else {
-        evicted += 1
+        // What was counted must not be lost for want of room for more.
+        if let same = make(old.name, hash, cells: old.capacity, layout) { same.take(old.cells) } else { evicted += 1 }
         return nil
       }
       larger.take(old.cells)

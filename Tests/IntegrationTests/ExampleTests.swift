@@ -34,7 +34,10 @@ struct ExampleTests {
     let text = try String(contentsOf: examples.appendingPathComponent("policies/default.yaml"), encoding: .utf8)
     let policy = try #require(PolicyReader.read(text, file: "default.yaml").configuration?.policy)
     let biting = policy.rules.filter { $0.mode == .enforce && ($0.then.refusal != nil || $0.then.block != nil) }
-    #expect(biting.map(\.name) == ["not-smtp"])
+    #expect(
+      biting.map(\.name) == [
+        "hijack-strangers", "hijack-botnet", "hijack-flood", "hijack-mixed", "hijack-volume", "not-smtp",
+      ])
     #expect(policy.rules.allSatisfy { !$0.description.isEmpty })
     for rule in text.components(separatedBy: "\n  - name: ").dropFirst() { #expect(rule.contains("    # ")) }
   }

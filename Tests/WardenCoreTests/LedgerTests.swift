@@ -58,6 +58,53 @@ struct LedgerTests {
     #expect(try server.send(to: ["<c@x.test>"]) == nil)
   }
 
+  @Test("Recipients that the MTA refused without showing them are nobody's: they block no recipient")
+  func hiddenRefusals() throws {
+    let rule = Rule(
+      "harvest", .badRecipients, per: .recipientDomain, .of(5, per: .hours(1)), then: .block(.hours(1)))
+    let engine = Engine(policy: Policy(rules: [rule]))
+    var session = SMTPSession(SMTPSession.Setup(needs: engine.needs))
+    _ = engine.decide(session.connect(at: .start, address: IPAddress("192.0.2.1"), port: 1, host: nil))
+    _ = engine.decide(try session.mail(at: .start, sender: "<a@x.test>", login: nil))
+    if let event = try session.recipient(at: .start, .accepted, path: "<postmaster@victim.test>", refusals: 30) {
+      _ = engine.decide(event)
+    }
+    _ = engine.decide(try session.endOfMessage(at: .start, refusals: 40))
+    #expect(engine.penalties(at: .start).isEmpty)
+  }
+
+  @Test("One address written thousands of times does not hide those that follow")
+  func namesOnce() throws {
+    let server = Server(Self.rule("distinct recipients", .of(50, per: .hours(1))))
+    let repeated = Array(repeating: "<me@x.test>", count: 10_000)
+    #expect(try server.send(to: repeated + (0..<100).map { "<victim\($0)@y.test>" }) != nil)
+    #expect(try server.send(to: repeated) == nil)
+    // More names than are kept are taken for different ones.
+    #expect(try server.send(to: (0..<12_000).map { "<other\($0)@z.test>" }) != nil)
+  }
+
+  @Test("A record that has no room for more values still counts")
+  func fullRecord() throws {
+    let windows = (1...7).map { TimeSpan.hours($0) }
+    let values = Part(.measure(.distinct(.recipients)), windows.map { Limit(count: 5_000, window: $0) })
+    let server = Server(
+      Rule(name: "values", per: KeyShape(.user), parts: [values], then: .alert),
+      Rule("rate", .messages, per: .user, .of(3, per: .hours(1))))
+    let everybody = (0..<9_500).map { "<r\($0)@x.test>" }
+    for _ in 0..<3 { #expect(try server.send(to: everybody) == nil) }
+    #expect(try server.send(to: everybody) != nil)
+  }
+
+  @Test("An exempt recipient gets what it gets, whatever is counted for others")
+  func exemptRecipient() throws {
+    let server = Server(Rule("bombs", .messages, per: .recipient, .of(2, per: .hours(1))))
+    let exempt = Override(.key(Key(.recipient("list@x.test"))), .exempt, origin: "test")
+    #expect(server.engine.allow(exempt, at: server.now))
+    for _ in 0..<5 { #expect(try server.send(to: ["<list@x.test>"]) == nil) }
+    for _ in 0..<2 { #expect(try server.send(to: ["<\"al\\ice\"@x.test>"]) == nil) }
+    #expect(try server.send(to: ["<alice@x.test>"]) != nil)
+  }
+
   @Test("To somebody who has hardly written nobody is a stranger, however long it is known")
   func hermit() throws {
     let server = Server(Self.rule("new recipients", .of(2, per: .days(1))))

@@ -201,7 +201,7 @@ private struct Hijacker {
   private mutating func ownNetwork() {
     let size = random.pick(Parameters.ownNetwork.recipients)
     // Where the computer stands: not where the phone was.
-    let atDesk = victim.mail.filter { !$0.helo.hasPrefix("phone") }
+    let atDesk = victim.mail.filter { !$0.isPhone }
     var next = 0
     for at in steady(random.logUniform(Parameters.ownNetwork.hourly)) where isWithin(victim.shift.busy, at) {
       while next < atDesk.count, atDesk[next].at < at { next += 1 }
@@ -236,9 +236,10 @@ private struct Hijacker {
   }
 
   private mutating func bot() -> Place {
-    Place(
-      address: World.botnet(using: &random),
-      helo: random.pick(["localhost", "[127.0.0.1]", "WIN-\(random.int(0..<99))"]))
+    let helo =
+      random.chance(Parameters.imitatedGreeting)
+      ? Organisation.commonGreeting : random.pick(["localhost", "[127.0.0.1]", "WIN-\(random.int(0..<99))"])
+    return Place(address: World.botnet(using: &random), helo: helo)
   }
 
   private mutating func bots(_ count: ClosedRange<Int>) -> [Place] { (0..<random.int(count)).map { _ in bot() } }

@@ -248,7 +248,7 @@ private struct Person {
     }
     return Mail(
       at: local.utc(from: zone), account: number, origin: .honest(occasion), client: place.address, helo: place.helo,
-      sender: sender, recipients: recipients, mark: .none,
+      isPhone: place.isPhone, sender: sender, recipients: recipients, mark: .none,
       bytes: Int(random.logNormal(median: 12_000, spread: 1.2)))
   }
 }

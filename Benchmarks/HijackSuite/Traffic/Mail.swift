@@ -8,6 +8,7 @@ public struct Mail: Sendable {
   public var origin: Origin
   public var client: IPAddress
   public var helo: String
+  var isPhone = false
   /// The envelope sender; empty for a bounce.
   public var sender: String
   public var recipients: [Recipient]
@@ -74,6 +75,8 @@ public struct Recipient: Sendable, Hashable {
 public enum Organisation {
   public static let domain = "org.example"
   public static let host = "mail.org.example"
+  /// What every client of one big maker says in HELO.
+  static let commonGreeting = "smtpclient.apple"
   public static func login(of account: Int) -> String { "u\(account)" }
   public static func address(of account: Int) -> String { "u\(account)@\(domain)" }
 }

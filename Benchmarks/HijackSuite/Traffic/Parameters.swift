@@ -1,7 +1,7 @@
 /// Every number of the traffic, in one place.
 ///
-/// They are guesses of what a company's or university's submission server sees, chosen before any policy was tried on
-/// them, and where in doubt against us: honest users are wild, hijackers are sly.
+/// They are guesses of what a company's or university's submission server sees, and where in doubt against us: honest
+/// users are wild, hijackers are sly. What was changed after policies had been tried on them is told in the README.
 public enum Parameters {
   // MARK: - The run
 
@@ -88,6 +88,14 @@ public enum Parameters {
   /// People behind a VPN with many exits, another one at each sitting.
   static let vpnUsers = 0.03
   static let vpnExits = 40
+  /// How computers and phones greet: by the machine's name (Outlook), with the same words everywhere (Apple's), or with
+  /// their address in the local net (Thunderbird, most of Android), which in hotels, tunnels and mobile networks is
+  /// another one each time.
+  static let computerGreetings = [0.45, 0.2, 0.35]
+  static let phoneGreetings = [0.05, 0.5, 0.45]
+  /// A day's chance of a new computer, of which one lasts three years, and of another address at home and in the office.
+  static let newComputer = 0.001
+  static let newLease = 0.02
 
   // MARK: - What happens to them
 
@@ -134,6 +142,8 @@ public enum Parameters {
   ]
   /// Spam that says it is bulk mail, as providers demand of honest senders.
   static let markedSpam = 0.15
+  /// Machines of a hijacker that greet as the commonest honest clients do.
+  static let imitatedGreeting = 0.3
   /// Addresses on a spammer's list that the MTA refuses: few on a cleaned one.
   static let cleanList = 0.0...0.04
   static let dirtyList = 0.2...0.4

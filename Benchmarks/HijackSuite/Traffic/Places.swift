@@ -3,9 +3,12 @@ import WardenCore
 /// Where a client stands while it sends.
 struct Place {
   let address: IPAddress
-  /// Mail programs greet with their address in the local net, or with the machine's name.
   let helo: String
+  var isPhone = false
 }
+
+/// What a mail program says in HELO: its machine's name, the same words everywhere, or its address in the local net.
+enum Greeting: CaseIterable { case name, words, address }
 
 /// The networks of the world, in blocks that belong to nobody: private, reserved and documentation addresses.
 enum World {
@@ -48,6 +51,10 @@ struct Habitat {
   private let trips: [Range<Int>]
   private var hotel: Place?
   private var isHomeDay = false
+  /// The computer's and the phone's way to greet; which computer it is; its address in the local nets of office and home.
+  private let greetings: (computer: Greeting, phone: Greeting)
+  private var computer = 0
+  private var lease: Int
 
   init(account number: Int, phoneShare: ClosedRange<Double>, trips: [Range<Int>], using random: inout Random) {
     self.number = number
@@ -64,6 +71,11 @@ struct Habitat {
     carrierPool = kind * 1_000..<kind * 1_000 + Parameters.carrierNetworks[kind]
     carrier = random.int(carrierPool)
     usesVPN = random.chance(Parameters.vpnUsers)
+    greetings = (
+      Greeting.allCases[random.place(weights: Parameters.computerGreetings)],
+      Greeting.allCases[random.place(weights: Parameters.phoneGreetings)]
+    )
+    lease = random.int(2..<250)
   }
 
   /// Another house, another provider: what was known of this person's networks is worth nothing.
@@ -75,6 +87,8 @@ struct Habitat {
   }
 
   mutating func begin(day: Int, using random: inout Random) {
+    if random.chance(Parameters.newComputer) { computer += 1 }
+    if random.chance(Parameters.newLease) { lease = random.int(2..<250) }
     if random.chance(dailyRenewal) { home = random.int(0..<Parameters.homePool) }
     let share = isHomeWorker ? Parameters.homeDays.homeWorker : Parameters.homeDays.other
     isHomeDay = Weekday.isWeekend(day) || random.chance(share)
@@ -82,7 +96,7 @@ struct Habitat {
     if !trips.contains(where: { $0.contains(day) }) {
       hotel = nil
     } else if hotel == nil || random.chance(0.5) {
-      hotel = Place(address: World.hotel(using: &random), helo: helo("laptop"))
+      hotel = away(World.hotel(using: &random), using: &random)
     }
   }
 
@@ -93,26 +107,44 @@ struct Habitat {
     let isAtWork = !isHomeDay && (8..<18).contains(hour)
     if !isTyped, random.chance(phoneShare * (isAtWork ? 0.4 : 1)) {
       if hotel != nil || random.chance(Parameters.phoneOutside) { return mobile(using: &random) }
-      if let hotel { return hotel }
-      return Place(address: World.home(homePool * 100 + home, host: host), helo: helo("phone"))
+      return Place(
+        address: World.home(homePool * 100 + home, host: host), helo: phone("[192.168.1.\(lease / 2)]"), isPhone: true)
     }
     if usesVPN {
-      let exit = random.int(0..<Parameters.vpnExits)
-      return Place(address: World.vpn(exit, host: random.int(2..<250)), helo: helo("laptop"))
+      return away(World.vpn(random.int(0..<Parameters.vpnExits), host: random.int(2..<250)), using: &random)
     }
     if let hotel {
       // Airports, trains and customers' guest networks.
-      return random.chance(0.3) ? Place(address: World.hotel(using: &random), helo: helo("laptop")) : hotel
+      return random.chance(0.3) ? away(World.hotel(using: &random), using: &random) : hotel
     }
-    if isAtWork { return Place(address: World.office(office, host: host), helo: helo("desktop")) }
-    return Place(address: World.home(homePool * 100 + home, host: host), helo: helo("laptop"))
+    if isAtWork { return Place(address: World.office(office, host: host), helo: computer("[10.1.\(office).\(lease)]")) }
+    return Place(address: World.home(homePool * 100 + home, host: host), helo: computer("[192.168.1.\(lease)]"))
+  }
+
+  private func away(_ address: IPAddress, using random: inout Random) -> Place {
+    Place(address: address, helo: computer("[10.\(random.int(2..<250)).0.\(random.int(2..<250))]"))
   }
 
   private mutating func mobile(using random: inout Random) -> Place {
-    if hasIPv6 { return Place(address: World.mobileV6(using: &random), helo: helo("phone")) }
+    let helo = phone("[100.64.\(random.int(0..<250)).\(random.int(2..<250))]")
+    if hasIPv6 { return Place(address: World.mobileV6(using: &random), helo: helo, isPhone: true) }
     if random.chance(Parameters.newCarrierNetwork) { carrier = random.int(carrierPool) }
-    return Place(address: World.carrier(carrier, host: random.int(2..<250)), helo: helo("phone"))
+    return Place(address: World.carrier(carrier, host: random.int(2..<250)), helo: helo, isPhone: true)
   }
 
-  private func helo(_ device: String) -> String { "\(device)-\(number).local" }
+  private func computer(_ address: String) -> String {
+    switch greetings.computer {
+    case .name: "pc-\(number)-\(computer).local"
+    case .words: Organisation.commonGreeting
+    case .address: address
+    }
+  }
+
+  private func phone(_ address: String) -> String {
+    switch greetings.phone {
+    case .name: "phone-\(number).local"
+    case .words: Organisation.commonGreeting
+    case .address: address
+    }
+  }
 }

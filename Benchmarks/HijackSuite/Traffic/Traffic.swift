@@ -32,6 +32,7 @@ public struct Traffic: Sendable {
       add(message.bytes)
       for byte in message.sender.utf8 { add(Int(byte)) }
       for byte in message.client.description.utf8 { add(Int(byte)) }
+      for byte in message.helo.utf8 { add(Int(byte)) }
       for recipient in message.recipients { add(Int(recipient.number) * 2 + (recipient.isRefused ? 1 : 0)) }
     }
     return digest

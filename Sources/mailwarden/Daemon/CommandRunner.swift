@@ -45,8 +45,11 @@ struct CommandRunner: Service {
 
   func replace(commands new: [String: [String]]) { commands.withLock { $0 = new } }
 
-  func post(_ episode: Episode) {
-    if case .dropped = entrance.yield(episode) { drops.add() }
+  /// - Returns: whether there was room.
+  func post(_ episode: Episode) -> Bool {
+    guard case .dropped = entrance.yield(episode) else { return true }
+    drops.add()
+    return false
   }
 
   func run() async {

@@ -42,7 +42,8 @@ final class Daemon: Sendable {
     started = clock.now()
     engine = Engine(policy: configuration.policy)
     runner = CommandRunner(commands: configuration.commands, logger: logger)
-    outbox = Outbox(logger: logger, runner: runner)
+    let engine = engine
+    outbox = Outbox(logger: logger, runner: runner) { engine.endEpisode(rule: $0, key: $1) }
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     let gate = Gate(engine: engine, clock: clock, outbox: outbox)

@@ -17,10 +17,13 @@ final class Outbox: Service {
   private let drops = SharedCount()
   private let logger: Logger
   private let runner: CommandRunner
+  /// Lets a rule's next trip on a key tell again.
+  private let retry: @Sendable (String, Key) -> Void
 
-  init(logger: Logger, runner: CommandRunner) {
+  init(logger: Logger, runner: CommandRunner, retry: @escaping @Sendable (String, Key) -> Void) {
     self.logger = logger
     self.runner = runner
+    self.retry = retry
     (entries, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
   }
 
@@ -60,12 +63,14 @@ final class Outbox: Service {
     case .run(let command):
       metadata["command"] = "\(command)"
       logger.notice("\(queueID)run", metadata: metadata)
-      runner.post(
+      let hasRoom = runner.post(
         CommandRunner.Episode(
           command: command, rule: notice.reason.rule, key: "\(notice.reason.key)", reason: notice.reason.sentence,
           at: notice.at.rfc3339, until: notice.reason.until.rfc3339, stage: notice.step.name, user: subject.user,
           ip: subject.ip.map { "\($0)" }, network: subject.network.map { "\($0)" }, sender: subject.sender,
           queue_id: entry.queueID))
+      // The account that goes on must not go on because others were busy.
+      if !hasRoom { retry(notice.reason.rule, notice.reason.key) }
     }
   }
 }
