@@ -35,6 +35,16 @@ package struct Shard {
     var used = 0
     /// Bytes of records that are in the index.
     var live = 0
+
+    /// Everything that was written so far, one after the other.
+    func records(_ id: Int) -> UnfoldSequence<(record: Record, handle: UInt32), Int> {
+      sequence(state: 0) { [base, used] offset in
+        guard offset < used else { return nil }
+        let record = Record(base: base + offset)
+        defer { offset += record.size }
+        return (record, UInt32(id) << 13 | UInt32(offset / 4))
+      }
+    }
   }
 
   /// Hash in the upper half, in the lower where the record is: segment and offset. 0 is free.
@@ -359,12 +369,7 @@ package struct Shard {
     if hand >= order.count - 1 { hand = 0 }
     let id = order[hand]
     let segment = segments[id]!
-    var offset = 0
-    while offset < segment.used {
-      let record = Record(base: segment.base + offset)
-      let handle = UInt32(id) << 13 | UInt32(offset / 4)
-      offset += record.size
-      guard !record.isDead else { continue }
+    for (record, handle) in segment.records(id) where !record.isDead {
       if isIdle(record, layout) {
         remove(at: place(of: handle, record.hash))
       } else if let evicting, evicting == .anything || !isSpared(record, layout) {
@@ -417,13 +422,7 @@ package struct Shard {
   /// Writes what is left of a segment after the last record, and gives the segment back.
   private mutating func pack(turn: Int) {
     let id = order[turn]
-    let segment = segments[id]!
-    var offset = 0
-    while offset < segment.used {
-      let record = Record(base: segment.base + offset)
-      let handle = UInt32(id) << 13 | UInt32(offset / 4)
-      offset += record.size
-      guard !record.isDead else { continue }
+    for (record, handle) in segments[id]!.records(id) where !record.isDead {
       let moved = append(record.size) ?? append(record.size, to: addSegment(Self.segmentSize))
       address(moved).copyMemory(from: record.base, byteCount: record.size)
       index[place(of: handle, record.hash)] = UInt64(record.hash) << 32 | UInt64(moved)

@@ -255,7 +255,7 @@ struct ScriptReader {
       advance(by: span, number)
       return .time
     case "at":
-      guard let moment = Timestamp(rfc3339: value) else {
+      guard let moment = DateText.timestamp(value) else {
         wrong("a moment in UTC")
         return nil
       }
@@ -469,25 +469,5 @@ extension StringProtocol {
 
   fileprivate var withoutBrackets: String {
     count >= 2 && first == "<" && last == ">" ? String(dropFirst().dropLast()) : String(self)
-  }
-}
-
-extension Timestamp {
-  /// Reads what `rfc3339` writes: `2026-11-24T10:14:05Z`.
-  init?(rfc3339 text: String) {
-    let numbers = text.split { !$0.isASCII || !$0.isNumber }.compactMap { Int($0) }
-    guard numbers.count == 6, (1970...9999).contains(numbers[0]), (1...12).contains(numbers[1]), numbers[2] <= 31,
-      numbers[3] < 24, numbers[4] < 60, numbers[5] < 60
-    else { return nil }
-    // Days since the epoch (H. Hinnant, "chrono-compatible low-level date algorithms", days_from_civil).
-    let year = numbers[1] <= 2 ? numbers[0] - 1 : numbers[0]
-    let era = year / 400
-    let ofYear = (153 * (numbers[1] + (numbers[1] > 2 ? -3 : 9)) + 2) / 5 + numbers[2] - 1
-    let yearOfEra = year - era * 400
-    let days = era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + ofYear - 719_468
-    let seconds = days * 86_400 + numbers[3] * 3_600 + numbers[4] * 60 + numbers[5]
-    self.init(microseconds: seconds * 1_000_000)
-    // What is written in any other way, or is no day of any month, does not come back the same.
-    guard rfc3339 == text else { return nil }
   }
 }

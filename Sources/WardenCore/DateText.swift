@@ -1,8 +1,6 @@
-import WardenCore
-
-/// Dates as the policy file writes them: `2026-12-01`, which is its beginning in UTC, or `2026-12-01T18:00:00+01:00`.
-enum DateText {
-  static func timestamp(_ text: String) -> Timestamp? {
+/// Dates as people write them into policies and scripts: `2026-12-01`, which is its beginning in UTC, or `2026-12-01T18:00:00+01:00`.
+public enum DateText {
+  public static func timestamp(_ text: String) -> Timestamp? {
     let text = Array(text.utf8)
     guard text.count >= 10, let days = days(text[..<10]) else { return nil }
     guard text.count > 10 else { return Timestamp(microseconds: days * 86_400_000_000) }
