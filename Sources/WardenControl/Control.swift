@@ -150,6 +150,12 @@ public struct Control: Sendable {
     if penalty.reason.rule != Reason.administrator || penalty.until > now + span {
       notes.append("a penalty that lasts longer was there already and stays")
     }
+    let asked = engine.needs
+    if key.parts.contains(where: { $0.kind == .helo }) && !asked.contains(.helo)
+      || key.shape.isPerRecipient && !asked.contains(.recipientReply)
+    {
+      notes.append("no rule counts such keys, so the MTA is not asked for them and the block has no effect")
+    }
     return BlockReport(penalty: report(penalty), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
   }
 

@@ -45,7 +45,18 @@ struct Names {
 /// The overrides read so far.
 struct Overrides {
   let now: Timestamp?
-  var read: [Override] = []
+  fileprivate(set) var read: [Override] = []
+  /// Where whose override of which rule stands: hosters have thousands.
+  fileprivate var places: [Place: Int] = [:]
+
+  /// Each window of a limit is counted for every key of its rule.
+  fileprivate var windows: Set<TimeSpan> = []
+  fileprivate static let mostWindows = 100
+
+  fileprivate struct Place: Hashable {
+    let target: Override.Target
+    let rule: String?
+  }
 
   init(now: Timestamp?) { self.now = now }
 }
@@ -201,14 +212,24 @@ extension PolicyReader {
 extension Overrides {
   /// - Parameter first: from where on the overrides stand in the same list: their limits are one rule's.
   fileprivate mutating func add(_ new: Override, joining first: Int, at node: Node, _ reader: inout YAMLReader) {
-    guard let index = read.firstIndex(where: { $0.target == new.target && $0.effect.rule == new.effect.rule }) else {
+    if case .limits(_, let limits) = new.effect {
+      let before = windows.count
+      windows.formUnion(limits.map(\.window))
+      if before <= Self.mostWindows, windows.count > Self.mostWindows {
+        reader.error(
+          "the overrides have more than \(Self.mostWindows) different windows; each is counted for everybody", at: node)
+      }
+    }
+    let place = Place(target: new.target, rule: new.rule)
+    guard let index = places[place] else {
+      places[place] = read.count
       read.append(new)
       return
     }
     guard index >= first, read[index].until == new.until, case .limits(let rule, let before) = read[index].effect,
       case .limits(_, let limits) = new.effect
     else {
-      let what = new.effect.rule.map { "rule \"\($0)\" is overridden for them" } ?? "they are exempt"
+      let what = new.rule.map { "rule \"\($0)\" is overridden for them" } ?? "they are exempt"
       reader.error("\(what) already (\(read[index].origin))", at: node)
       return
     }
@@ -216,15 +237,6 @@ extension Overrides {
       reader.error("there is a limit per \(limit.window) already", at: node)
     }
     read[index].effect = .limits(rule: rule, before + limits)
-  }
-}
-
-extension Override.Effect {
-  fileprivate var rule: String? {
-    switch self {
-    case .exempt: nil
-    case .off(let rule), .limits(let rule, _): rule
-    }
   }
 }
 

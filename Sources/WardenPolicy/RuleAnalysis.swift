@@ -218,15 +218,6 @@ extension Rule {
   }
 }
 
-extension Override {
-  fileprivate var rule: String? {
-    switch effect {
-    case .exempt: nil
-    case .off(let rule), .limits(let rule, _): rule
-    }
-  }
-}
-
 extension Limit {
   /// What is allowed to any key, however little is usual for it; nothing of a share.
   fileprivate var smallest: Int? {

@@ -62,6 +62,14 @@ struct ControlTests {
     #expect(try daemon.blockedKeys == [])
   }
 
+  @Test("A block of what the MTA is not asked for says that it has no effect")
+  func blockUnasked() throws {
+    let daemon = try daemon()
+    #expect(try daemon.command("block", "helo:robot.test", "--for", "1h").output.contains("no effect"))
+    #expect(try daemon.command("block", "recipient:a@x.test", "--for", "1h").output.contains("no effect"))
+    #expect(try !daemon.command("block", "sender:a@x.test", "--for", "1h").output.contains("no effect"))
+  }
+
   @Test("explain says what refuses a key, what is left, and until when")
   func explain() throws {
     let daemon = try daemon()

@@ -15,7 +15,9 @@ struct LiveClock: Sendable {
 
   /// What the wall clock, as it is set now, shows at that moment; for people.
   func wall(_ moment: Timestamp) -> Timestamp {
-    moment + TimeSpan(microseconds: Self.read(CLOCK_REALTIME) - now().microseconds)
+    // Two clocks are not read at one moment: without rounding, a date of whole seconds shows as the second before.
+    let ahead = Self.read(CLOCK_REALTIME) - now().microseconds
+    return moment + TimeSpan(microseconds: Int((Double(ahead) / 10_000).rounded()) * 10_000)
   }
 
   private static func read(_ clock: clockid_t) -> Int {
