@@ -173,5 +173,8 @@ struct ShardTests {
     let cells = Array("alice".utf8).withUnsafeBytes { shard.find($0, 7)!.cells }
     #expect(meters.map { $0.count(cells, at: .start) } == [1, 1])
     #expect(shard.count == 11)
+    // A release that began under the older policy takes them away with the rest.
+    Array("alice".utf8).withUnsafeBytes { shard.forgetCounts($0, 7, older) }
+    #expect(shard.count == 10)
   }
 }
