@@ -161,7 +161,7 @@ public final class Engine: Sendable {
     if let block = rule.then.block, let key = blocked(by: block, reason.key, book) {
       let until = self.block(key, trip.rule, reason, event, book, table, &decision)
       // What has happened and only blocks lets go when the block ends, whatever is still counted.
-      let onlyBlocks = rule.then.refusal == nil && !trip.rule.looksAtWants
+      let onlyBlocks = rule.then.refusal == nil && !trip.rule.gate.looksAtWants
       reason = reason.with(until: onlyBlocks ? until : max(reason.until, until))
     }
     guard trip.mayAct else { return }

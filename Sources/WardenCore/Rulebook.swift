@@ -103,8 +103,8 @@ final class Shelf: Sendable {
     }
     feedsAtMail = feedsAttributes(.occurred)
     feedsAtEnd = feedsAttributes(.admitted)
-    looksAtWants = rules.contains(where: \.looksAtWants)
-    looksAfter = rules.contains(where: \.looksAfter)
+    looksAtWants = ruleGates.contains(where: \.looksAtWants)
+    looksAfter = ruleGates.contains(where: \.looksAfter)
   }
 }
 
@@ -170,27 +170,12 @@ struct MeteredPart: Sendable {
 final class MeteredRule: Sendable {
   let rule: Rule
   let parts: [MeteredPart]
-  let filter: Int
+  let gate: RuleGate
   let offences: Meter?
   let neighbours: Meter?
   /// How long the rule must not trip on a key before the next trip opens a new episode.
   let quiet: TimeSpan
-  /// Bit n: a part counts signal n.
-  let happening: UInt32
-  let admitted: UInt32
-  let readsAttributesAtMail: Bool
-  let readsAttributesAtEnd: Bool
-  /// Whether something may be done before what is asked for is counted: refused, or held.
-  let looksAtWants: Bool
-  /// Whether everything that comes after what has happened too often is refused or held. A block followed as it
-  /// happened, and a connection that was let in stays in: those over the limit were refused as they came.
-  let looksAfter: Bool
-  /// Whether it is judged at the end of a message only: it holds, looks at header fields, or counts whom refused messages
-  /// were for.
-  let waitsForEnd: Bool
-
   let name: String
-  let countsRefused: Bool
   let refuses: Bool
   let blocks: Bool
   let holds: Bool
@@ -198,10 +183,8 @@ final class MeteredRule: Sendable {
   init(_ rule: Rule, parts: [MeteredPart], filter: Int, offences: Meter?, neighbours: Meter?) {
     self.rule = rule
     name = rule.name
-    countsRefused = rule.countsRefused
     (refuses, blocks, holds) = (rule.refuses, rule.blocks, rule.holds)
     self.parts = parts
-    self.filter = filter
     self.offences = offences
     self.neighbours = neighbours
     quiet = parts.flatMap(\.limits).map(\.limit.window).max() ?? .hours(1)
@@ -215,15 +198,16 @@ final class MeteredRule: Sendable {
       case (_, .admitted): atEnd = true
       }
     }
-    (self.happening, self.admitted) = (happening, admitted)
-    (readsAttributesAtMail, readsAttributesAtEnd) = (atMail, atEnd)
     let isAboutWants = admitted != 0 || atEnd
-    looksAtWants = isAboutWants && (rule.refuses || rule.blocks || rule.holds)
     let onlyConnections = happening == Signal.connections.bit && !atMail
-    looksAfter = !isAboutWants && (rule.refuses || rule.holds) && !onlyConnections
     // A message that is refused at MAIL has named nobody that could be counted.
     let countsNames = rule.countsRefused && atEnd
-    waitsForEnd = rule.holds && !rule.refuses || rule.filter.matches.contains(.lists) || countsNames
+    gate = RuleGate(
+      happening: happening, admitted: admitted, filter: filter, readsAttributesAtMail: atMail,
+      readsAttributesAtEnd: atEnd, looksAtWants: isAboutWants && (rule.refuses || rule.blocks || rule.holds),
+      looksAfter: !isAboutWants && (rule.refuses || rule.holds) && !onlyConnections,
+      waitsForEnd: rule.holds && !rule.refuses || rule.filter.matches.contains(.lists) || countsNames,
+      countsRefused: rule.countsRefused)
   }
 
   /// Whether a trip refuses the event itself.
@@ -232,25 +216,24 @@ final class MeteredRule: Sendable {
   var onlyHolds: Bool { holds && !refuses }
 
   /// Whether it refuses or holds without a penalty at all, at whichever stage.
-  var acts: Bool { refuses || holds || looksAtWants }
-
-  var gate: RuleGate {
-    RuleGate(
-      happening: happening, admitted: admitted, filter: filter, readsAttributesAtMail: readsAttributesAtMail,
-      readsAttributesAtEnd: readsAttributesAtEnd, looksAtWants: looksAtWants, looksAfter: looksAfter,
-      waitsForEnd: waitsForEnd, countsRefused: countsRefused)
-  }
+  var acts: Bool { refuses || holds || gate.looksAtWants }
 }
 
 /// What tells that an event is not a rule's, without touching the rule: most are not.
 struct RuleGate: Sendable {
+  /// Bit n: a part counts signal n.
   let happening: UInt32
   let admitted: UInt32
   let filter: Int
   let readsAttributesAtMail: Bool
   let readsAttributesAtEnd: Bool
+  /// Whether something may be done before what is asked for is counted: refused, or held.
   let looksAtWants: Bool
+  /// Whether everything that comes after what has happened too often is refused or held. A block followed as it
+  /// happened, and a connection that was let in stays in: those over the limit were refused as they came.
   let looksAfter: Bool
+  /// Whether it is judged at the end of a message only: it holds, looks at header fields, or counts whom refused messages
+  /// were for.
   let waitsForEnd: Bool
   let countsRefused: Bool
 
