@@ -121,7 +121,7 @@ public enum Measure: Hashable, Sendable {
 }
 
 /// What a part of a rule looks at: a measure, or one as a share of another (signals, and what is new).
-public enum Quantity: Hashable, Sendable {
+public enum Quantity: Hashable, Sendable, Codable {
   case measure(Measure)
   case share(Measure, of: Measure)
 

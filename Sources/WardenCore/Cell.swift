@@ -89,3 +89,18 @@ package struct Cells {
     count -= range.count
   }
 }
+
+extension Cells {
+  /// Whether bytes from a file that anything may have happened to are a record's cells: sorted by meter, each known.
+  static func areSound(_ bytes: UnsafeRawBufferPointer, meters: Int) -> Bool {
+    let stride = MemoryLayout<Cell>.stride
+    guard bytes.count > 0, bytes.count % stride == 0, bytes.count / stride < Int(UInt16.max) else { return false }
+    var last: UInt16 = 0
+    for offset in Swift.stride(from: 0, to: bytes.count, by: stride) {
+      let meter = bytes.loadUnaligned(fromByteOffset: offset, as: UInt16.self)
+      guard meter >= last, Int(meter) < meters else { return false }
+      last = meter
+    }
+    return true
+  }
+}

@@ -24,35 +24,59 @@ public final class Engine: Sendable {
   }
 
   /// What a reload changes, taken as one.
-  private struct Rules {
+  struct Rules {
     var book: Rulebook
     var realms: LocalRealms
     /// Overrides at run time.
     var orders: [Override] = []
     var table: KeyTable
+    /// Whether those have changed since they were stored.
+    var ordersChanged = false
+    /// How often counting has begun anew.
+    var tableNumber = 0
   }
 
   // Held in this order, where more than one is: shards, box, the rest.
-  private let rules: Locked<Rules>
+  let rules: Locked<Rules>
   /// Held by whoever changes the rules.
   private let changing = Locked(())
-  private let box: Locked<PenaltyBox>
-  private let episodes: Locked<EpisodeLog>
+  let box: Locked<PenaltyBox>
+  let episodes: Locked<EpisodeLog>
   private let totals: Locked<Totals>
   /// Whether a look into the box could find anything.
-  private let hasPenalties = Atomic(false)
+  let hasPenalties = Atomic(false)
   private let bounds: Bounds
+  private let keepsChanges: Bool
 
   /// More meters than any policy has; ids are 16 bits.
   private static let mostMeters = 50_000
 
-  public init(policy: Policy, bounds: Bounds = Bounds()) {
+  /// What ties an engine to the state that an earlier one has left.
+  public struct Roots: Sendable, Equatable {
+    /// What values are hashed with.
+    public var seed: HashSeed
+    /// The numbers of what is counted, by the names that they are stored under.
+    public var meters: [String: UInt16]
+    public init(seed: HashSeed, meters: [String: UInt16] = [:]) {
+      self.seed = seed
+      self.meters = meters
+    }
+  }
+
+  /// - Parameters:
+  ///   - roots: a seed that nobody outside can know, wherever the events come from outside.
+  ///   - keepsChanges: whether somebody will ask for what has changed, to store it.
+  public init(
+    policy: Policy, bounds: Bounds = Bounds(), roots: Roots = Roots(seed: HashSeed(0, 0)), keepsChanges: Bool = false
+  ) {
     self.bounds = bounds
+    self.keepsChanges = keepsChanges
     rules = Locked(
       Rules(
-        book: Rulebook(policy), realms: LocalRealms(listed: policy.realms), table: KeyTable(bound: policy.memory)))
-    box = Locked(PenaltyBox(capacity: bounds.penalties))
-    episodes = Locked(EpisodeLog(capacity: bounds.episodes))
+        book: Rulebook(policy, ids: roots.meters, seed: roots.seed), realms: LocalRealms(listed: policy.realms),
+        table: KeyTable(bound: policy.memory, keepsChanges: keepsChanges)))
+    box = Locked(PenaltyBox(capacity: bounds.penalties, keepsChanges: keepsChanges))
+    episodes = Locked(EpisodeLog(capacity: bounds.episodes, keepsChanges: keepsChanges))
     totals = Locked(Totals())
   }
 
@@ -76,14 +100,18 @@ public final class Engine: Sendable {
 
   /// Changes the rules. The rulebook is worked out while mail goes on under the one before.
   /// - Parameter orders: makes its changes and says which policy is to hold.
-  private func change(_ orders: (inout Rules) -> Policy) {
+  func change(_ orders: (inout Rules) -> Policy) {
     changing.withLock { _ in
       let (policy, before) = rules.withLock { (orders(&$0), $0) }
       // So many meters that ids would run out come of thousands of reloads: then counting begins anew.
       let isFull = before.book.ids.count > Self.mostMeters
-      let book = Rulebook(policy, orders: before.orders, after: isFull ? nil : before.book)
-      let table = isFull ? KeyTable(bound: policy.memory) : before.table
-      rules.withLock { ($0.book, $0.table) = (book, table) }
+      let book = Rulebook(
+        policy, orders: before.orders, ids: isFull ? [:] : before.book.ids, seed: before.book.seed)
+      let table = isFull ? KeyTable(bound: policy.memory, keepsChanges: keepsChanges) : before.table
+      rules.withLock {
+        ($0.book, $0.table) = (book, table)
+        if isFull { $0.tableNumber += 1 }
+      }
     }
   }
 
@@ -149,7 +177,9 @@ public final class Engine: Sendable {
     let rule = trip.rule.rule
     var reason = trip.reason
     let isNew = episodes.withLock {
-      $0.trip(rule: rule.name, key: reason.key, at: event.at, quiet: trip.rule.quiet)
+      $0.trip(
+        reason, at: event.at, quiet: trip.rule.quiet, isObserved: rule.mode == .observe,
+        isAlert: rule.mode == .enforce && rule.then.alert)
     }
     if isNew { totals.withLock { $0.trip(rule: rule.name) } }
     guard rule.mode == .enforce else {
@@ -160,6 +190,9 @@ public final class Engine: Sendable {
     if isNew { decision.notices += rule.then.run.map { notice(.run($0), reason, event) } }
     if let block = rule.then.block, let key = blocked(by: block, reason.key, book) {
       let until = self.block(key, trip.rule, reason, event, book, table, &decision)
+      episodes.withLock {
+        $0.change(Episode.ID(rule: rule.name, key: reason.key)) { $0.blocked(key, until: until, at: event.at) }
+      }
       // What has happened and only blocks lets go when the block ends, whatever is still counted.
       let onlyBlocks = rule.then.refusal == nil && !trip.rule.gate.looksAtWants
       reason = reason.with(until: onlyBlocks ? until : max(reason.until, until))
@@ -177,9 +210,11 @@ public final class Engine: Sendable {
     switch decision.verdict {
     case .refuse(let refusal):
       totals.withLock { $0.refuse(rule: refusal.reason.rule, at: event.at) }
+      if !refusal.isPenalty { episodes.withLock { $0.change(refusal.reason.episode) { $0.refused += 1 } } }
       decision.notices.append(notice(.refused, refusal.reason, event))
     case .hold(let reason):
       totals.withLock { $0.hold(at: event.at) }
+      episodes.withLock { $0.change(reason.episode) { $0.held += 1 } }
       decision.notices.append(notice(.held, reason, event))
       fallthrough
     case .goOn, .exempt:
@@ -272,7 +307,7 @@ public final class Engine: Sendable {
       let count = table.with(Key(.network(outer)), at: event.at) { held, name, names in
         guard let record = held.record(for: name, in: names, roomFor: 1, book.layout) else { return 0 }
         var cells = record.cells
-        neighbours.add(ValueHash(inner), to: &cells, at: held.now)
+        neighbours.add(ValueHash(inner, book.seed), to: &cells, at: held.now)
         record.cells = cells
         return neighbours.distinct(cells, at: held.now)
       }
@@ -318,7 +353,7 @@ public final class Engine: Sendable {
   }
 
   /// Ends an episode of which somebody could not be told: the rule's next trip on the key opens another.
-  public func endEpisode(rule: String, key: Key) { episodes.withLock { $0.end(rule: rule, key: key) } }
+  public func endEpisode(_ id: Episode.ID) { episodes.withLock { $0.end(id) } }
 
   /// An administrator's override, for a while. One for the same target and rule takes the place of the one before.
   /// - Returns: false when there are too many.
@@ -328,6 +363,7 @@ public final class Engine: Sendable {
       rules.orders.removeAll { !$0.holds(at: now) || $0.isAbout(order) }
       hasRoom = rules.orders.count < bounds.orders && rules.book.ids.count < Self.mostMeters
       if hasRoom { rules.orders.append(order) }
+      rules.ordersChanged = true
       return rules.book.policy
     }
     return hasRoom
@@ -339,6 +375,7 @@ public final class Engine: Sendable {
     change { rules in
       revoked = rules.orders.filter { $0.target == target && $0.holds(at: now) }
       rules.orders.removeAll { $0.target == target || !$0.holds(at: now) }
+      rules.ordersChanged = true
       return rules.book.policy
     }
     return revoked
@@ -496,7 +533,7 @@ extension Decision {
 
 extension Override {
   /// Whether it says something of the same: the same target, and the same rule or all of them.
-  fileprivate func isAbout(_ other: Override) -> Bool { target == other.target && rule == other.rule }
+  func isAbout(_ other: Override) -> Bool { target == other.target && rule == other.rule }
 
   /// The rule that it is about; nothing for all.
   public var rule: String? {

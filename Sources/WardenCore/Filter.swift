@@ -2,7 +2,7 @@
 ///
 /// In `only`, conditions of one kind are alternatives, and every kind named has to hold. Of `except`, one is enough to
 /// spare.
-public struct Filter: Sendable, Hashable {
+public struct Filter: Sendable, Hashable, Codable {
   public var only: [Match]
   public var except: [Match]
 
@@ -16,7 +16,7 @@ public struct Filter: Sendable, Hashable {
 }
 
 /// One condition of a filter.
-public enum Match: Sendable, Hashable {
+public enum Match: Sendable, Hashable, Codable {
   case authenticated, anonymous
   /// Mail of the null sender, of a sender that a forwarder rewrote (SRS), and of mailing lists (`List-Id`, `Precedence`).
   case bounces, forwards, lists
@@ -128,6 +128,9 @@ extension Filter {
   var ofSession: Filter { Filter(only: only.filter(\.isAboutSession), except: except.filter(\.isAboutSession)) }
 
   var isAboutLogin: Bool { matches.contains(where: \.isAboutLogin) }
+
+  /// One text for each filter: `only ["user \"a, b\""] except []`.
+  var text: String { "only \(only.map(\.description)) except \(except.map(\.description))" }
 }
 
 /// What tells that a filter does not hold, without looking at its words: a value that `only` demands, as a hash.

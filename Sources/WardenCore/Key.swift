@@ -41,7 +41,7 @@ public struct KeyShape: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// One key's value.
-public enum KeyPart: Hashable, Sendable {
+public enum KeyPart: Hashable, Sendable, Codable {
   case user(String)
   case ip(IPAddress)
   case network(Network)
@@ -80,7 +80,7 @@ public enum KeyPart: Hashable, Sendable {
 }
 
 /// Whose count it is: `user:alice`, `ip:192.0.2.7`, `network:2001:db8::/64`, `server`, or a pair `user:alice,ip:192.0.2.7`.
-public struct Key: Hashable, Sendable {
+public struct Key: Hashable, Sendable, Codable {
   public let first: KeyPart
   public let second: KeyPart?
 

@@ -48,9 +48,14 @@ package struct KeyNames {
 
   /// Swift seeds its hashing anew in each process, so that nobody outside can choose keys that collide.
   private func name(from start: Int) -> Name {
+    let hash = bytes.withUnsafeBytes { Self.hash(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+    return Name(range: start..<bytes.count, hash: hash)
+  }
+
+  static func hash(_ name: UnsafeRawBufferPointer) -> UInt64 {
     var hasher = Hasher()
-    bytes.withUnsafeBytes { hasher.combine(bytes: UnsafeRawBufferPointer(rebasing: $0[start...])) }
-    return Name(range: start..<bytes.count, hash: UInt64(bitPattern: Int64(hasher.finalize())))
+    hasher.combine(bytes: name)
+    return UInt64(bitPattern: Int64(hasher.finalize()))
   }
 
   private mutating func append(_ kind: KeyKind, of subject: borrowing Subject) -> Bool {
@@ -141,5 +146,47 @@ package struct KeyNames {
     return IPAddress(
       v6High: UInt64(bigEndian: bytes.loadUnaligned(as: UInt64.self)),
       low: UInt64(bigEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)))
+  }
+}
+
+extension KeyNames {
+  /// Whether these bytes, from a file that anything may have happened to, name a key.
+  static func isSound(_ name: UnsafeRawBufferPointer) -> Bool {
+    guard (4...largest).contains(name.count), let first = KeyKind(rawValue: name[0]) else { return false }
+    var kinds = [first]
+    if name[1] != 0xff {
+      guard let second = KeyKind(rawValue: name[1]), first.rawValue < second.rawValue else { return false }
+      kinds.append(second)
+    }
+    var offset = 2
+    for kind in kinds {
+      guard offset + 2 <= name.count else { return false }
+      let length = Int(name[offset]) | Int(name[offset + 1]) << 8
+      let end = offset + 2 + length
+      guard end <= name.count else { return false }
+      switch kind {
+      case .ip: guard length == 4 || length == 16 else { return false }
+      case .network:
+        guard length == 5 || length == 17, Int(name[end - 1]) <= (length == 5 ? 32 : 128) else { return false }
+      case .server: guard length == 0 else { return false }
+      default: break
+      }
+      offset = end
+    }
+    return offset == name.count
+  }
+}
+
+extension Key {
+  /// As it is stored: one form for each key, whatever its text.
+  public var bytes: [UInt8] {
+    var names = KeyNames()
+    _ = names.append(self)
+    return names.bytes
+  }
+
+  public init?(bytes: UnsafeRawBufferPointer) {
+    guard KeyNames.isSound(bytes) else { return nil }
+    self = KeyNames.key(of: bytes)
   }
 }

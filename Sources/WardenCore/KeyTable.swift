@@ -12,7 +12,7 @@ package final class KeyTable: @unchecked Sendable {
   private let shards: UnsafeMutablePointer<Shard>
   private let locks: UnsafeMutablePointer<Mutex>
 
-  package init(bound: Int) {
+  package init(bound: Int, keepsChanges: Bool = false) {
     self.bound = bound
     var count = Self.mostShards
     while count > 1, bound / count < Self.leastPerShard { count /= 2 }
@@ -20,7 +20,7 @@ package final class KeyTable: @unchecked Sendable {
     shards = .allocate(capacity: count)
     locks = .allocate(capacity: count)
     for shard in 0..<count {
-      (shards + shard).initialize(to: Shard(bound: bound / count))
+      (shards + shard).initialize(to: Shard(bound: bound / count, keepsChanges: keepsChanges))
       (locks + shard).initialize(to: Mutex())
     }
   }
@@ -116,6 +116,45 @@ package final class KeyTable: @unchecked Sendable {
       if end < shard.pointee.extent { return KeyCursor(shard: cursor.shard, place: end) }
       return cursor.shard + 1 < shardCount ? KeyCursor(shard: cursor.shard + 1, place: 0) : nil
     }
+  }
+
+  // MARK: - Storing
+
+  /// Part of what has changed in a shard, so that no mail waits long.
+  /// - Returns: the hashes of what was taken, and whether there is more.
+  func takeChanges(
+    ofShard number: Int, atMost most: Int, at time: Timestamp, _ layout: borrowing Shard.Layout,
+    _ body: (Shard.Record, UInt32) -> Void
+  ) -> (taken: [UInt32], hasMore: Bool) {
+    withShards(1 << UInt64(number), at: time) { _ in
+      let taken = Array(shards[number].takeChanges(atMost: most, layout, body))
+      return (taken, shards[number].hasChanges)
+    }
+  }
+
+  func giveBack(_ hashes: [UInt32], ofShard number: Int) {
+    locks[number].lock()
+    shards[number].giveBack(hashes)
+    locks[number].unlock()
+  }
+
+  func restore(
+    _ name: UnsafeRawBufferPointer, touched: UInt32, cells: UnsafeRawBufferPointer, at time: Timestamp,
+    _ layout: borrowing Shard.Layout
+  ) -> Bool {
+    let hash = KeyNames.hash(name)
+    let number = shard(of: hash)
+    return withShards(1 << UInt64(number), at: time) { _ in
+      shards[number].restore(name, UInt32(truncatingIfNeeded: hash), touched: touched, cells: cells, layout)
+    }
+  }
+
+  func has(_ name: UnsafeRawBufferPointer) -> Bool {
+    let hash = KeyNames.hash(name)
+    let number = shard(of: hash)
+    locks[number].lock()
+    defer { locks[number].unlock() }
+    return shards[number].find(name, UInt32(truncatingIfNeeded: hash)) != nil
   }
 
   package struct Figures {

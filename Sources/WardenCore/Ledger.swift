@@ -321,16 +321,17 @@ struct Ledger {
     if values.isEmpty { values = Array(repeating: nil, count: Attribute.allCases.count) }
     let place = Int(attribute.rawValue)
     if let known = values[place] { return known }
+    let seed = book.seed
     let found: [ValueHash] =
       switch attribute {
-      case .networks: event.subject.network.map { [ValueHash($0)] } ?? []
-      case .ips: event.subject.ip.map { [ValueHash($0)] } ?? []
-      case .users: event.subject.user.map { [ValueHash($0)] } ?? []
-      case .helos: event.subject.helo.map { [ValueHash($0)] } ?? []
-      case .senders: event.subject.sender.map { [ValueHash($0)] } ?? []
-      case .senderDomains: event.subject.senderDomain.map { [ValueHash($0)] } ?? []
-      case .recipients: Array(Set(event.recipients.map { ValueHash($0.address) }))
-      case .recipientDomains: Array(Set(event.recipients.compactMap { $0.domain.map(ValueHash.init) }))
+      case .networks: event.subject.network.map { [ValueHash($0, seed)] } ?? []
+      case .ips: event.subject.ip.map { [ValueHash($0, seed)] } ?? []
+      case .users: event.subject.user.map { [ValueHash($0, seed)] } ?? []
+      case .helos: event.subject.helo.map { [ValueHash($0, seed)] } ?? []
+      case .senders: event.subject.sender.map { [ValueHash($0, seed)] } ?? []
+      case .senderDomains: event.subject.senderDomain.map { [ValueHash($0, seed)] } ?? []
+      case .recipients: Array(Set(event.recipients.map { ValueHash($0.address, seed) }))
+      case .recipientDomains: Array(Set(event.recipients.compactMap { $0.domain.map { ValueHash($0, seed) } }))
       }
     values[place] = found
     return found

@@ -44,6 +44,20 @@ package struct Meter: Sendable {
     /// Of a memory, or of what is usual: each is learned from when the policy first asks for it.
     indirect case birth(of: Identity)
 
+    /// The same in every process and version: what was stored is found again by it.
+    var text: String {
+      switch self {
+      case .count(let measure, let filter, let countsRefused, let window):
+        "count \(measure.name) \(filter.text)\(countsRefused ? " refused" : "") \(window)"
+      case .usual(let measure, let filter, let window): "usual \(measure.name) \(filter.text) \(window)"
+      case .distinct(let attribute, let filter, let window): "distinct \(attribute.name) \(filter.text) \(window)"
+      case .memory(let attribute): "memory \(attribute.name)"
+      case .offences(let rule, let window): "offences \(rule) \(window)"
+      case .neighbours(let rule, let window): "neighbours \(rule) \(window)"
+      case .birth(let history): "birth of \(history.text)"
+      }
+    }
+
     var window: TimeSpan {
       switch self {
       case .count(_, _, _, let window), .usual(_, _, let window), .distinct(_, _, let window), .offences(_, let window),
@@ -399,12 +413,25 @@ package struct Meter: Sendable {
   }
 }
 
-/// A value whose sameness counts, not its text: 48 bits of a keyed hash, so that nobody can choose two that collide. Of
-/// a thousand values two are the same by chance once in 500 million times.
+/// A value whose sameness counts, not its text: 48 bits of a keyed hash. Of a thousand values two are the same by chance
+/// once in 500 million times. The key is stored with the counts: values are known again after a restart.
 struct ValueHash: Hashable, Sendable {
   let number: Int
 
-  init(_ value: some Hashable) {
-    number = value.hashValue & Cell.largestNumber
+  init(_ value: String, _ seed: HashSeed) {
+    var value = value
+    number = value.withUTF8 { Self.number(UnsafeRawBufferPointer($0), seed) }
+  }
+
+  init(_ address: IPAddress, _ seed: HashSeed) { self.init(address, prefix: 0, seed) }
+  init(_ network: Network, _ seed: HashSeed) { self.init(network.address, prefix: network.prefix, seed) }
+
+  private init(_ address: IPAddress, prefix: Int, _ seed: HashSeed) {
+    let words = (address.high.littleEndian, address.low.littleEndian, UInt64(prefix).littleEndian)
+    number = withUnsafeBytes(of: words) { Self.number($0, seed) }
+  }
+
+  private static func number(_ bytes: UnsafeRawBufferPointer, _ seed: HashSeed) -> Int {
+    Int(truncatingIfNeeded: seed.hash(bytes)) & Cell.largestNumber
   }
 }

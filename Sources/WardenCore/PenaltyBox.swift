@@ -9,12 +9,13 @@ public struct Penalty: Sendable, Equatable {
   public private(set) var since: Timestamp
   public let until: Timestamp
   /// How often it has been refused since.
-  public internal(set) var attempts = 0
+  public internal(set) var attempts: Int
 
-  init(
+  public init(
     key: Key, reason: Reason, code: ReplyCode, reply: ReplyTemplate?, filter: Filter = Filter(), since: Timestamp,
-    until: Timestamp
+    until: Timestamp, attempts: Int = 0
   ) {
+    self.attempts = attempts
     self.key = key
     self.reason = reason
     self.code = code
@@ -46,6 +47,11 @@ struct PenaltyBox {
   /// Penalties that had no room.
   private(set) var dropped = 0
   let capacity: Int
+  /// Keys whose penalties have changed since they were stored, and those that were only tried; kept only where there is a
+  /// store.
+  private var changed: Set<Key> = []
+  private var tried: Set<Key> = []
+  private let keepsChanges: Bool
   /// The next moment to look for ended penalties: a full box must not be searched at each trip.
   private var sweepAt = Timestamp(microseconds: 0)
 
@@ -54,7 +60,10 @@ struct PenaltyBox {
     let length: Int
   }
 
-  init(capacity: Int) { self.capacity = capacity }
+  init(capacity: Int, keepsChanges: Bool = false) {
+    self.capacity = capacity
+    self.keepsChanges = keepsChanges
+  }
 
   var count: Int { penalties.count }
   /// How many could stop a client as it connects.
@@ -75,6 +84,7 @@ struct PenaltyBox {
       if old.until >= penalty.until { return .unchanged }
       connectStops += (penalty.stopsAtConnect ? 1 : 0) - (old.stopsAtConnect ? 1 : 0)
       penalties[penalty.key] = penalty.continuing(old)
+      if keepsChanges { changed.insert(penalty.key) }
       return .prolonged
     }
     remove(penalty.key)
@@ -85,6 +95,7 @@ struct PenaltyBox {
       return .noRoom
     }
     penalties[penalty.key] = penalty
+    if keepsChanges { changed.insert(penalty.key) }
     sweepAt = min(sweepAt, penalty.until)
     note(penalty, 1)
     return .new
@@ -101,6 +112,7 @@ struct PenaltyBox {
   @discardableResult
   mutating func remove(_ key: Key) -> Penalty? {
     guard let penalty = penalties.removeValue(forKey: key) else { return nil }
+    if keepsChanges { changed.insert(key) }
     note(penalty, -1)
     return penalty
   }
@@ -117,7 +129,31 @@ struct PenaltyBox {
       let longest = inForce(on: subject, now: now).filter(concerns).max(by: { $0.until < $1.until })
     else { return nil }
     penalties[longest.key]!.attempts += 1
+    if keepsChanges { tried.insert(longest.key) }
     return longest
+  }
+
+  // MARK: - Storing
+
+  /// - Parameter attempts: whether penalties that were only tried are among them.
+  mutating func takeChanges(attempts: Bool) -> [Key: Penalty?] {
+    if attempts {
+      changed.formUnion(tried)
+      tried = []
+    }
+    defer { changed = [] }
+    return Dictionary(uniqueKeysWithValues: changed.map { ($0, penalties[$0]) })
+  }
+
+  mutating func giveBack(_ keys: some Sequence<Key>) { changed.formUnion(keys) }
+
+  /// Takes back what was stored; what has come since is newer.
+  mutating func restore(_ stored: [Penalty], now: Timestamp) {
+    for penalty in stored where penalty.until > now && penalties[penalty.key] == nil && penalties.count < capacity {
+      penalties[penalty.key] = penalty
+      sweepAt = min(sweepAt, penalty.until)
+      note(penalty, 1)
+    }
   }
 
   private func inForce(on subject: Subject, now: Timestamp) -> [Penalty] {

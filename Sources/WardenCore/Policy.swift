@@ -72,7 +72,7 @@ public struct Exemptions: Sendable, Equatable {
 
 /// A condition on counts, and what follows from it.
 public struct Rule: Sendable, Equatable {
-  public enum Mode: String, Sendable, CaseIterable {
+  public enum Mode: String, Sendable, CaseIterable, Codable {
     /// Says what it would have done.
     case observe
     case enforce
@@ -158,15 +158,15 @@ public struct Part: Sendable, Hashable {
 }
 
 /// At most so much in every window of length `window`.
-public struct Limit: Sendable, Hashable, CustomStringConvertible {
-  public enum Bound: Sendable, Hashable {
+public struct Limit: Sendable, Hashable, Codable, CustomStringConvertible {
+  public enum Bound: Sendable, Hashable, Codable {
     case count(Int)
     case usual(Usual)
     case share(Share)
   }
 
   /// So many times what is usual for the key.
-  public struct Usual: Sendable, Hashable {
+  public struct Usual: Sendable, Hashable, Codable {
     /// In tenths: `2.5x` is 25.
     public let tenths: Int
     /// What is allowed in any case, however little is usual.
@@ -185,7 +185,7 @@ public struct Limit: Sendable, Hashable, CustomStringConvertible {
   }
 
   /// A percentage, looked at once either of the two signals has been counted so often.
-  public struct Share: Sendable, Hashable {
+  public struct Share: Sendable, Hashable, Codable {
     public let percent: Int
     public let atLeast: Int
 
@@ -268,8 +268,8 @@ public struct Block: Sendable, Equatable {
 }
 
 /// What holds for some instead of the rules' own limits.
-public struct Override: Sendable, Equatable {
-  public enum Target: Sendable, Hashable {
+public struct Override: Sendable, Equatable, Codable {
+  public enum Target: Sendable, Hashable, Codable {
     case user(String)
     /// Users with that realm, and senders, recipients and pairs of that domain.
     case domain(String)
@@ -279,7 +279,7 @@ public struct Override: Sendable, Equatable {
     case key(Key)
   }
 
-  public enum Effect: Sendable, Equatable {
+  public enum Effect: Sendable, Equatable, Codable {
     /// No rule and no penalty concerns it, and nothing of it is counted.
     case exempt
     /// The rule does not concern it.
@@ -304,7 +304,7 @@ public struct Override: Sendable, Equatable {
 }
 
 /// The numbers of an SMTP refusal.
-public struct ReplyCode: Sendable, Hashable {
+public struct ReplyCode: Sendable, Hashable, Codable {
   /// 400…599.
   public let code: Int
   /// RFC 3463.
@@ -321,14 +321,14 @@ public struct ReplyCode: Sendable, Hashable {
 }
 
 /// A rule's own reply: `450 4.7.1 {user}: {count} messages in {window}`.
-public struct ReplyTemplate: Sendable, Equatable {
-  public enum Piece: Sendable, Equatable {
+public struct ReplyTemplate: Sendable, Equatable, Codable {
+  public enum Piece: Sendable, Equatable, Codable {
     case text(String)
     case field(Field)
   }
 
   /// What can stand in braces.
-  public enum Field: Sendable, Equatable, Hashable {
+  public enum Field: Sendable, Equatable, Hashable, Codable {
     case key, rule, signal, count, limit, window, retry, until
     /// The key's own part.
     case part(KeyKind)

@@ -1,7 +1,7 @@
 /// Why something was refused, or would have been: the one value that the SMTP reply, the log, the alert, the API and
 /// `explain` print.
-public struct Reason: Sendable, Hashable {
-  public enum Cause: Sendable, Hashable {
+public struct Reason: Sendable, Hashable, Codable {
+  public enum Cause: Sendable, Hashable, Codable {
     /// What was found of each part of the rule; at least one.
     case over([Finding])
     /// So many blocks of the rule lie within this network.
@@ -11,7 +11,7 @@ public struct Reason: Sendable, Hashable {
   }
 
   /// How a key stands to the limit that one part of a rule set.
-  public struct Finding: Sendable, Hashable {
+  public struct Finding: Sendable, Hashable, Codable {
     public let quantity: Quantity
     /// With what was asked for and refused; of a share the percentage.
     public let count: Int
@@ -23,7 +23,7 @@ public struct Reason: Sendable, Hashable {
     /// Of a share: its two counts.
     public let share: Share?
 
-    public struct Share: Sendable, Hashable {
+    public struct Share: Sendable, Hashable, Codable {
       public let part: Int
       public let whole: Int
     }

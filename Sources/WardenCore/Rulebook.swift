@@ -13,12 +13,16 @@ final class Rulebook: Sendable {
   let countsRefused: Bool
   /// Bit n: filter n asks whether the network is new.
   let newNetworkFilters: UInt64
-  /// Meters keep their ids over a reload, so that counts stay and no record has to be touched.
-  let ids: [Meter.Identity: UInt16]
+  /// Meters keep their ids over a reload and a restart, so that counts stay and no record has to be touched.
+  let ids: [String: UInt16]
+  /// What values are hashed with.
+  let seed: HashSeed
 
-  init(_ policy: Policy, orders: [Override] = [], after old: Rulebook? = nil) {
+  /// - Parameter ids: of meters that were there before, by their identities' texts.
+  init(_ policy: Policy, orders: [Override] = [], ids: [String: UInt16] = [:], seed: HashSeed) {
     self.policy = policy
-    var builder = Builder(ids: old?.ids ?? [:])
+    self.seed = seed
+    var builder = Builder(ids: ids)
     // What was ordered last, at run time, comes before what is written.
     // An order outlives its rule, and what the rule counts.
     let all = orders.reversed().filter { $0.fits(policy.rules) } + policy.overrides
@@ -35,7 +39,7 @@ final class Rulebook: Sendable {
       filter.element.matches.contains(.newNetwork) ? bits | 1 << UInt64(filter.offset) : bits
     }
     layout = Shard.Layout(meters: builder.meters)
-    ids = builder.ids
+    self.ids = builder.ids
     countsRefused = shelves.contains(where: \.countsRefused)
     overrides = Overrides(all, groups: policy.groups, rules: shelves.flatMap(\.rules), builder: &builder)
     needs = Self.needs(of: policy)
@@ -260,7 +264,7 @@ extension Signal {
 
 /// Works out shelf after shelf.
 struct Builder {
-  private(set) var ids: [Meter.Identity: UInt16]
+  private(set) var ids: [String: UInt16]
   private(set) var meters: [Meter?] = []
   /// The first is the empty one.
   private(set) var filters: [Filter] = [Filter()]
@@ -268,9 +272,9 @@ struct Builder {
   private var memories: [Memory] = []
   private var births: [Meter] = []
 
-  init(ids: [Meter.Identity: UInt16]) {
+  init(ids: [String: UInt16]) {
     self.ids = ids
-    meters = Array(repeating: nil, count: ids.count)
+    meters = Array(repeating: nil, count: ids.values.max().map { Int($0) + 1 } ?? 0)
   }
 
   mutating func shelf(_ shape: KeyShape, _ policy: Policy, overrides: [Override]) -> Shelf {
@@ -398,8 +402,9 @@ struct Builder {
   private mutating func meter(
     _ identity: Meter.Identity, _ kind: Meter.Kind, smallestLimit: Int, capacity: Int = 0
   ) -> Meter {
-    let id = ids[identity] ?? UInt16(meters.count)
-    ids[identity] = id
+    let name = identity.text
+    let id = ids[name] ?? UInt16(meters.count)
+    ids[name] = id
     if Int(id) == meters.count { meters.append(nil) }
     let old = meters[Int(id)]
     var kind = kind

@@ -64,9 +64,13 @@ package struct Shard {
   private(set) var evicted = 0
   /// The latest time seen: a thread that comes late counts as if it came now, so that no window holds more than it should.
   private(set) var now = Timestamp(microseconds: 0)
+  /// The hashes of records that have changed since they were stored, some twice; kept only where there is a store.
+  private var changed: [UInt32] = []
+  private let keepsChanges: Bool
 
-  init(bound: Int) {
+  init(bound: Int, keepsChanges: Bool = false) {
     self.bound = bound
+    self.keepsChanges = keepsChanges
     mask = 15
     index = .allocate(capacity: mask + 1)
     index.initialize(repeating: 0, count: mask + 1)
@@ -87,6 +91,7 @@ package struct Shard {
     fileprivate let base: UnsafeMutableRawPointer
 
     fileprivate var hash: UInt32 { base.load(as: UInt32.self) }
+    /// The second in which it was last changed.
     fileprivate(set) var touched: UInt32 {
       get { base.load(fromByteOffset: 4, as: UInt32.self) }
       nonmutating set { base.storeBytes(of: newValue, toByteOffset: 4, as: UInt32.self) }
@@ -98,8 +103,16 @@ package struct Shard {
     }
     fileprivate var capacity: Int { Int(base.load(fromByteOffset: 12, as: UInt16.self)) }
     fileprivate var isDead: Bool {
-      get { base.load(fromByteOffset: 14, as: UInt16.self) != 0 }
-      nonmutating set { base.storeBytes(of: newValue ? 1 : 0, toByteOffset: 14, as: UInt16.self) }
+      get { state & 1 != 0 }
+      nonmutating set { state = newValue ? state | 1 : state & ~1 }
+    }
+    fileprivate var hasChanged: Bool {
+      get { state & 2 != 0 }
+      nonmutating set { state = newValue ? state | 2 : state & ~2 }
+    }
+    private var state: UInt16 {
+      get { base.load(fromByteOffset: 14, as: UInt16.self) }
+      nonmutating set { base.storeBytes(of: newValue, toByteOffset: 14, as: UInt16.self) }
     }
     var name: UnsafeRawBufferPointer {
       UnsafeRawBufferPointer(start: base + Shard.headerSize, count: nameLength)
@@ -113,6 +126,14 @@ package struct Shard {
     fileprivate func take(_ others: Cells) {
       cellBase.update(from: others.base, count: others.count)
       used = others.count
+    }
+    fileprivate func take(raw cells: UnsafeRawBufferPointer, count: Int) {
+      UnsafeMutableRawPointer(cellBase).copyMemory(from: cells.baseAddress!, byteCount: cells.count)
+      used = count
+    }
+    /// As they are stored.
+    var rawCells: UnsafeRawBufferPointer {
+      UnsafeRawBufferPointer(start: cellBase, count: used * MemoryLayout<Cell>.stride)
     }
     private var cellBase: UnsafeMutablePointer<Cell> {
       (base + Shard.headerSize + (nameLength + 3) & ~3).assumingMemoryBound(to: Cell.self)
@@ -128,10 +149,18 @@ package struct Shard {
     place(of: name, hash).map { record(at: index[$0]) }
   }
 
-  /// The key's record with room for some cells more, made if need be.
+  /// The key's record, to be changed, with room for some cells more; made if need be.
   /// - Returns: nothing where the record would be larger than can be.
   mutating func record(
     for name: UnsafeRawBufferPointer, _ hash: UInt32, roomFor more: Int, _ layout: borrowing Layout
+  ) -> Record? {
+    let record = found(name, hash, roomFor: more, layout)
+    if keepsChanges, let record { noteChange(of: record) }
+    return record
+  }
+
+  private mutating func found(
+    _ name: UnsafeRawBufferPointer, _ hash: UInt32, roomFor more: Int, _ layout: borrowing Layout
   ) -> Record? {
     if let place = place(of: name, hash) {
       let record = record(at: index[place])
@@ -160,7 +189,12 @@ package struct Shard {
     }
     cells.remove(kept..<cells.count)
     record.cells = cells
-    if kept == 0 { remove(at: place) }
+    if keepsChanges {
+      // Stays until it is stored that nothing is left of it.
+      noteChange(of: record)
+    } else if kept == 0 {
+      remove(at: place)
+    }
   }
 
   /// The record at a place of the index, for walks over all keys.
@@ -243,6 +277,83 @@ package struct Shard {
     base.storeBytes(of: 0, toByteOffset: 14, as: UInt16.self)
     (base + Self.headerSize).copyMemory(from: name.baseAddress!, byteCount: name.count)
     return Record(base: base)
+  }
+
+  // MARK: - Storing
+
+  private mutating func noteChange(of record: Record) {
+    guard !record.hasChanged else { return }
+    record.hasChanged = true
+    // Where nothing can be stored for long, what was evicted meanwhile must not fill the list.
+    if changed.count > 2 * count + 1_024 { gatherChanges() }
+    changed.append(record.hash)
+  }
+
+  private mutating func gatherChanges() {
+    changed = []
+    for place in 0...mask where index[place] != 0 {
+      let record = record(at: index[place])
+      if record.hasChanged { changed.append(record.hash) }
+    }
+  }
+
+  var hasChanges: Bool { !changed.isEmpty }
+
+  /// Some of the records that have changed, which from now on count as stored.
+  /// - Parameter body: is given each with the second up to which it can matter.
+  /// - Returns: their hashes, to give back what could not be stored.
+  mutating func takeChanges(
+    atMost most: Int, _ layout: borrowing Layout, _ body: (Record, UInt32) -> Void
+  ) -> ArraySlice<UInt32> {
+    let taken = changed.suffix(most)
+    changed.removeLast(taken.count)
+    for hash in taken {
+      forEach(hash) { record in
+        guard record.hasChanged else { return }
+        record.hasChanged = false
+        body(record, lastSecond(of: record, layout))
+      }
+    }
+    return taken
+  }
+
+  mutating func giveBack(_ hashes: some Sequence<UInt32>) {
+    for hash in hashes {
+      var found: [Record] = []
+      forEach(hash) { found.append($0) }
+      for record in found { noteChange(of: record) }
+    }
+  }
+
+  private func forEach(_ hash: UInt32, _ body: (Record) -> Void) {
+    var place = Int(hash) & mask
+    while index[place] != 0 {
+      if UInt32(truncatingIfNeeded: index[place] >> 32) == hash { body(record(at: index[place])) }
+      place = (place + 1) & mask
+    }
+  }
+
+  private func lastSecond(of record: Record, _ layout: borrowing Layout) -> UInt32 {
+    var keep = TimeSpan.seconds(0)
+    _ = hasRun(record, layout) { meter, _, _ in
+      keep = max(keep, meter.keep)
+      return false
+    }
+    return record.touched &+ UInt32(keep.microseconds / 1_000_000 + 1)
+  }
+
+  /// Takes back a record that was stored, unless the key has been counted anew since.
+  /// - Parameter cells: sorted by meter.
+  /// - Returns: whether it is there now as it was.
+  mutating func restore(
+    _ name: UnsafeRawBufferPointer, _ hash: UInt32, touched: UInt32, cells: UnsafeRawBufferPointer,
+    _ layout: borrowing Layout
+  ) -> Bool {
+    let count = cells.count / MemoryLayout<Cell>.stride
+    guard place(of: name, hash) == nil, let record = make(name, hash, cells: count, layout) else { return false }
+    record.take(raw: cells, count: count)
+    record.touched = touched
+    return true
   }
 
   // MARK: - The index: open addressing, linear probing

@@ -259,3 +259,7 @@ struct MeterTests {
     #expect(run.cells.count <= 61)
   }
 }
+
+extension ValueHash {
+  fileprivate init(_ number: Int) { self.init(String(number), HashSeed(1, 2)) }
+}

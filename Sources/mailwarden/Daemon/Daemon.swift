@@ -43,7 +43,7 @@ final class Daemon: Sendable {
     engine = Engine(policy: configuration.policy)
     runner = CommandRunner(commands: configuration.commands, logger: logger)
     let engine = engine
-    outbox = Outbox(logger: logger, runner: runner) { engine.endEpisode(rule: $0, key: $1) }
+    outbox = Outbox(logger: logger, runner: runner) { engine.endEpisode(Episode.ID(rule: $0, key: $1)) }
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     let gate = Gate(engine: engine, clock: clock, outbox: outbox)

@@ -1,0 +1,140 @@
+/// What has changed since it was last asked for: the small things, which are stored at once.
+public struct StateChanges: Sendable {
+  /// Nothing where the key is free.
+  public var penalties: [Key: Penalty?] = [:]
+  /// All overrides given at run time, where any has changed.
+  public var orders: [Override]?
+  /// Nothing where it is forgotten.
+  public var episodes: [Episode.ID: Episode?] = [:]
+
+  public init() {}
+  public var isEmpty: Bool { penalties.isEmpty && orders == nil && episodes.isEmpty }
+}
+
+/// What an administrator did, for the books.
+public struct AdministratorAction: Sendable, Equatable {
+  public let at: Timestamp
+  /// The local user: `root (uid 0)`.
+  public let who: String
+  /// `block`, `release`, `allow`, `revoke`, `reload`.
+  public let action: String
+  /// The key's text; empty for none.
+  public let key: String
+  /// What was ordered, and how it ended.
+  public let detail: String
+
+  public init(at: Timestamp, who: String, action: String, key: String, detail: String) {
+    self.at = at
+    self.who = who
+    self.action = action
+    self.key = key
+    self.detail = detail
+  }
+}
+
+extension Engine {
+  // MARK: - Storing
+
+  /// What of the small things has changed since it was last asked for.
+  /// - Parameter attempts: whether penalties of which only the attempts have changed are among them.
+  public func takeChanges(attempts: Bool) -> StateChanges {
+    var changes = StateChanges()
+    changes.penalties = box.withLock { $0.takeChanges(attempts: attempts) }
+    changes.episodes = episodes.withLock { $0.takeChanges() }
+    changes.orders = rules.withLock { rules in
+      defer { rules.ordersChanged = false }
+      return rules.ordersChanged ? rules.orders : nil
+    }
+    return changes
+  }
+
+  /// What could not be stored is to be taken again.
+  public func giveBack(_ changes: StateChanges) {
+    box.withLock { $0.giveBack(changes.penalties.keys) }
+    episodes.withLock { $0.giveBack(changes.episodes.keys) }
+    if changes.orders != nil { rules.withLock { $0.ordersChanged = true } }
+  }
+
+  public var shardCount: Int { rules.withLock { $0.table.shardCount } }
+
+  /// A key's counts as they are stored. The bytes are valid during the call only.
+  public struct StoredRecord {
+    /// `Key.bytes`
+    public let name: UnsafeRawBufferPointer
+    /// The second in which it was last changed, and up to which it can matter.
+    public let touched: UInt32
+    public let last: UInt32
+    /// Empty: the key is to be forgotten.
+    public let cells: UnsafeRawBufferPointer
+  }
+
+  /// What of a shard's counts has changed, in several short calls.
+  /// - Returns: what to give back if it could not be stored.
+  public func takeChangedRecords(
+    ofShard number: Int, at now: Timestamp, _ body: (StoredRecord) -> Void
+  ) -> [UInt32] {
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
+    var all: [UInt32] = []
+    var hasMore = true
+    while hasMore {
+      let part = table.takeChanges(ofShard: number, atMost: 500, at: now, book.layout) { record, last in
+        body(StoredRecord(name: record.name, touched: record.touched, last: last, cells: record.rawCells))
+      }
+      all += part.taken
+      hasMore = part.hasMore
+    }
+    return all
+  }
+
+  public func giveBack(records: [UInt32], ofShard number: Int) {
+    rules.withLock { $0.table }.giveBack(records, ofShard: number)
+  }
+
+  /// Whether anything is counted of a key, by its `Key.bytes`.
+  public func counts(_ name: UnsafeRawBufferPointer) -> Bool { rules.withLock { $0.table }.has(name) }
+
+  /// What a later engine needs to read what this one has stored.
+  public var roots: Roots { rules.withLock { Roots(seed: $0.book.seed, meters: $0.book.ids) } }
+
+  /// Grows when counting has begun anew: what was stored before is then without meaning.
+  public var tableNumber: Int { rules.withLock { $0.tableNumber } }
+
+  // MARK: - Taking back
+
+  public func restore(penalties: [Penalty], orders: [Override], episodes: [Episode], at now: Timestamp) {
+    box.withLock { $0.restore(penalties, now: now) }
+    if !penalties.isEmpty { hasPenalties.store(true, ordering: .relaxed) }
+    self.episodes.withLock { $0.restore(episodes) }
+    guard !orders.isEmpty else { return }
+    change { rules in
+      let before = orders.filter { order in order.holds(at: now) && !rules.orders.contains { $0.isAbout(order) } }
+      rules.orders = before + rules.orders
+      return rules.book.policy
+    }
+  }
+
+  /// Takes back a key's counts, unless it has been counted anew since.
+  /// - Returns: false where the bytes are no record, or there is no room.
+  public func restore(
+    name: UnsafeRawBufferPointer, touched: UInt32, cells: UnsafeRawBufferPointer, at now: Timestamp
+  ) -> Bool {
+    let (book, table) = rules.withLock { ($0.book, $0.table) }
+    guard KeyNames.isSound(name), Cells.areSound(cells, meters: book.layout.meters.count) else { return false }
+    return table.restore(name, touched: touched, cells: cells, at: now, book.layout)
+  }
+
+  // MARK: - Episodes
+
+  public var openEpisodes: [Episode] { episodes.withLock { Array($0.episodes.values) } }
+
+  /// What there is to tell of episodes. Those that are over and need no telling are forgotten.
+  /// - Parameter again: after how long somebody is reminded of what goes on.
+  public func news(at now: Timestamp, again: TimeSpan) -> [(episode: Episode, news: Episode.News)] {
+    episodes.withLock { $0.news(at: now, again: again) }.map { (episode: $0.0, news: $0.1) }
+  }
+
+  /// Somebody has been told, or will be: of the episode as it was then.
+  public func tell(_ episode: Episode, _ news: Episode.News, at now: Timestamp) {
+    episodes.withLock { $0.tell(episode.id, news, level: episode.level, at: now) }
+  }
+}

@@ -1,0 +1,137 @@
+/// A message that passed us: the MTA has it, and can still be asked to keep it.
+public struct Passage: Sendable, Equatable {
+  public let at: Timestamp
+  /// As the MTA calls it.
+  public let queueID: String
+  public let user: String?
+  public let ip: IPAddress?
+  public let sender: String?
+  /// How many there are, and the first, where the policy has them shown.
+  public let recipients: Int
+  public let recipient: String?
+  /// Whether it went into the MTA's quarantine.
+  public let isHeld: Bool
+
+  public init(
+    at: Timestamp, queueID: String, user: String?, ip: IPAddress?, sender: String?, recipients: Int,
+    recipient: String?, isHeld: Bool
+  ) {
+    self.at = at
+    self.queueID = queueID
+    self.user = user
+    self.ip = ip
+    self.sender = sender
+    self.recipients = recipients
+    self.recipient = recipient
+    self.isHeld = isHeld
+  }
+
+  func isOf(_ key: Key) -> Bool {
+    key.parts.allSatisfy { part in
+      switch part {
+      case .user(let name): user == name
+      case .ip(let address): ip == address
+      case .network(let network): ip.map(network.contains) ?? false
+      case .sender(let address): sender == address
+      case .senderDomain(let domain): sender.flatMap(Mailbox.domain(of:)) == domain
+      case .server: true
+      // Not kept.
+      case .helo, .recipient, .recipientDomain: false
+      }
+    }
+  }
+}
+
+/// The latest messages that passed, so that it is known what a key had sent when it trips. Bounded; the oldest go.
+public final class Trail: Sendable {
+  private struct State {
+    var ring: [Passage] = []
+    /// How many have come so far; the latest is at `(count - 1) % capacity`.
+    var count = 0
+    /// How many of them have been stored.
+    var stored = 0
+  }
+
+  public let capacity: Int
+  private let state = Locked(State())
+  /// Passages looked at before mail gets its turn again.
+  private static let atOnce = 1_000
+
+  public init(capacity: Int = 100_000) { self.capacity = capacity }
+
+  public func add(_ passage: Passage) {
+    state.withLock { state in
+      if state.ring.count < capacity {
+        state.ring.append(passage)
+      } else {
+        state.ring[state.count % capacity] = passage
+      }
+      state.count += 1
+    }
+  }
+
+  /// What of a key's mail has passed.
+  public struct Sent: Sendable, Equatable {
+    /// The latest, newest first.
+    public var latest: [Passage] = []
+    /// All that are still known.
+    public var messages = 0
+    public var recipients = 0
+    /// Where it came from, busiest first.
+    public var ips: [IPAddress] = []
+  }
+
+  /// - Parameter most: how many are told one by one.
+  public func sent(by key: Key, since start: Timestamp, atMost most: Int) -> Sent {
+    var sent = Sent()
+    var ips: [IPAddress: Int] = [:]
+    var next = Int.max
+    var isDone = false
+    while !isDone {
+      state.withLock { state in
+        let oldest = state.count - state.ring.count
+        next = min(next, state.count - 1)
+        for _ in 0..<Self.atOnce {
+          // Mail that passes meanwhile takes the places of the oldest.
+          guard next >= oldest, state.ring[next % capacity].at >= start else {
+            isDone = true
+            return
+          }
+          let passage = state.ring[next % capacity]
+          next -= 1
+          guard passage.isOf(key) else { continue }
+          sent.messages += 1
+          sent.recipients += passage.recipients
+          if let ip = passage.ip { ips[ip, default: 0] += 1 }
+          if sent.latest.count < most { sent.latest.append(passage) }
+        }
+      }
+    }
+    sent.ips = ips.sorted { ($0.value, $1.key.description) > ($1.value, $0.key.description) }.map(\.key)
+    return sent
+  }
+
+  // MARK: - Storing
+
+  /// Those that are not stored yet, oldest first.
+  public func takeChanges() -> [Passage] {
+    state.withLock { state in
+      let first = max(state.stored, state.count - state.ring.count)
+      state.stored = state.count
+      return (first..<state.count).map { state.ring[$0 % capacity] }
+    }
+  }
+
+  /// So many of those taken last could not be stored.
+  public func giveBack(_ count: Int) { state.withLock { $0.stored = max(0, $0.stored - count) } }
+
+  /// Goes on from what was stored, oldest first. Only for a trail to which nothing was added.
+  public func restore(_ stored: [Passage]) {
+    state.withLock { state in
+      guard state.count == 0 else { return }
+      state.ring = stored.suffix(capacity)
+      state.count = state.ring.count
+      state.stored = state.count
+    }
+  }
+}
