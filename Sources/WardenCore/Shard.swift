@@ -298,6 +298,7 @@ package struct Shard {
   }
 
   var hasChanges: Bool { !changed.isEmpty }
+  var changesListed: Int { changed.count }
 
   /// Some of the records that have changed, which from now on count as stored.
   /// - Parameter body: is given each with the second up to which it can matter.

@@ -103,8 +103,12 @@ final class Server {
   /// All that was told so far.
   private(set) var notices: [Notice] = []
 
-  init(_ policy: Policy, bounds: Engine.Bounds = .init(), at now: Timestamp = .start) {
-    engine = Engine(policy: policy, bounds: bounds)
+  convenience init(_ policy: Policy, bounds: Engine.Bounds = .init(), at now: Timestamp = .start) {
+    self.init(Engine(policy: policy, bounds: bounds), at: now)
+  }
+
+  init(_ engine: Engine, at now: Timestamp = .start) {
+    self.engine = engine
     self.now = now
   }
 
