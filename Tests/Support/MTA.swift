@@ -81,6 +81,12 @@ public final class MTA: Sendable {
     try run(["admin", folder.file("mta")] + command)
   }
 
+  /// Where it is configured: Postfix's folder, or Sendmail's file.
+  public var configuration: String { folder.file(kind == .postfix ? "mta/etc" : "mta/mail/sendmail.cf") }
+
+  /// What `administer` runs, for programs that call the MTA's commands themselves: Sendmail's goes before its arguments.
+  public var administration: [String] { ["/bin/sh"] + script + ["admin", folder.file("mta")] }
+
   /// The MTA's own log.
   public var log: String { get throws { try folder.read(kind == .postfix ? "mta/maillog" : "mta/syslog") } }
 

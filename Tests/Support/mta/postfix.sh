@@ -11,7 +11,8 @@
 # with AUTH PLAIN and LOGIN, XPORT (127.0.0.1) accepts XCLIENT as well. MILTER is
 # in Postfix's form: unix:/path or inet:HOST:PORT.
 #
-# All mail is discarded, nothing leaves the machine. Domain local.test has alice,
+# All mail is discarded, nothing leaves the machine; what is for later.test stays
+# in the queue. Domain local.test has alice,
 # bob, carol, newsletter, postmaster, root, user1, user2 and user3; alice, bob,
 # carol, dave, erin, frank, newsletter and postmaster can log in with the password
 # secret-NAME (realm test). Only 127.0.0.1 may relay without logging in.
@@ -100,6 +101,8 @@ default_transport = discard:
 relay_transport = discard:
 local_transport = discard:
 virtual_transport = discard:
+transport_maps = inline:{ later.test=later: }
+defer_transports = later
 alias_maps =
 alias_database =
 notify_classes =
@@ -163,6 +166,7 @@ verify unix - - n - 1 verify
 flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 discard unix - - n - - discard
+later unix - - n - - discard
 error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil

@@ -231,7 +231,7 @@ up() {
 verb=${1-}
 dir=${2-}
 case "$verb:$#" in
-up:4 | down:2 | inside:2 | admin:[3-9]) ;;
+up:4 | down:2 | inside:2 | admin:[3-9] | admin:[1-9][0-9]) ;;
 *) usage ;;
 esac
 [ "$(id -u)" = 0 ] || skip 'needs root'
