@@ -34,12 +34,42 @@ public struct Episode: Sendable, Equatable, Codable {
     public let key: Key
     public let since: Timestamp
     public internal(set) var until: Timestamp
+
+    public init(key: Key, since: Timestamp, until: Timestamp) {
+      self.key = key
+      self.since = since
+      self.until = until
+    }
   }
 
   /// What somebody was last told of it.
   public struct Told: Sendable, Equatable, Codable {
     public let at: Timestamp
     public let level: Int
+
+    public init(at: Timestamp, level: Int) {
+      self.at = at
+      self.level = level
+    }
+  }
+
+  /// An episode as it was stored.
+  public init(
+    id: ID, opened: Timestamp, last: Timestamp, quietAt: Timestamp, trips: Int, worst: Reason, isObserved: Bool,
+    isAlert: Bool, refused: Int, held: Int, block: Block?, told: Told?
+  ) {
+    self.id = id
+    self.opened = opened
+    self.last = last
+    self.quietAt = quietAt
+    self.trips = trips
+    self.worst = worst
+    self.isObserved = isObserved
+    self.isAlert = isAlert
+    self.refused = refused
+    self.held = held
+    self.block = block
+    self.told = told
   }
 
   init(_ id: ID, reason: Reason, at now: Timestamp, quiet: TimeSpan, isObserved: Bool, isAlert: Bool) {

@@ -167,7 +167,10 @@ extension KeyNames {
       switch kind {
       case .ip: guard length == 4 || length == 16 else { return false }
       case .network:
-        guard length == 5 || length == 17, Int(name[end - 1]) <= (length == 5 ? 32 : 128) else { return false }
+        guard length == 5 || length == 17 else { return false }
+        // Sixteen bytes can hold an IPv4 address, which has 32 bits.
+        let address = address(UnsafeRawBufferPointer(rebasing: name[(offset + 2)..<(end - 1)]))
+        guard Int(name[end - 1]) <= (address.isV4 ? 32 : 128) else { return false }
       case .server: guard length == 0 else { return false }
       default: break
       }

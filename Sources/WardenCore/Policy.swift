@@ -321,14 +321,14 @@ public struct ReplyCode: Sendable, Hashable, Codable {
 }
 
 /// A rule's own reply: `450 4.7.1 {user}: {count} messages in {window}`.
-public struct ReplyTemplate: Sendable, Equatable, Codable {
-  public enum Piece: Sendable, Equatable, Codable {
+public struct ReplyTemplate: Sendable, Hashable, Codable {
+  public enum Piece: Sendable, Hashable, Codable {
     case text(String)
     case field(Field)
   }
 
   /// What can stand in braces.
-  public enum Field: Sendable, Equatable, Hashable, Codable {
+  public enum Field: Sendable, Hashable, Codable {
     case key, rule, signal, count, limit, window, retry, until
     /// The key's own part.
     case part(KeyKind)

@@ -26,6 +26,20 @@ public struct Reason: Sendable, Hashable, Codable {
     public struct Share: Sendable, Hashable, Codable {
       public let part: Int
       public let whole: Int
+
+      public init(part: Int, whole: Int) {
+        self.part = part
+        self.whole = whole
+      }
+    }
+
+    public init(quantity: Quantity, count: Int, isLeast: Bool, limit: Int, bound: Limit, share: Share?) {
+      self.quantity = quantity
+      self.count = count
+      self.isLeast = isLeast
+      self.limit = limit
+      self.bound = bound
+      self.share = share
     }
 
     /// `26 messages in 2h (limit 25)`.

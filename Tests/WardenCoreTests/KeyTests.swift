@@ -165,3 +165,13 @@ struct SuggestionTests {
     }
   }
 }
+
+extension KeyTests {
+  @Test("An IPv4 network that is written as one of IPv6 is no key: no prefix of more than 32 bits fits it")
+  func mappedNetwork() {
+    var bytes = Key(.network(Network(of: ip("2001:db8::"), prefix: 100))).bytes
+    #expect(bytes.withUnsafeBytes { Key(bytes: $0) } != nil)
+    bytes.replaceSubrange(4..<20, with: Array(repeating: 0, count: 10) + [0xff, 0xff, 192, 0, 2, 0])
+    #expect(bytes.withUnsafeBytes { Key(bytes: $0) } == nil)
+  }
+}
