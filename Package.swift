@@ -10,6 +10,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     // Without its default traits Hummingbird brings neither TLS nor configuration sources along.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
@@ -24,6 +25,13 @@ let package = Package(
     .target(name: "WardenPolicy", dependencies: ["WardenCore", .product(name: "Yams", package: "Yams")]),
     .target(name: "WardenScript", dependencies: ["WardenCore"]),
     .target(
+      name: "WardenStore",
+      dependencies: [
+        "WardenCore",
+        .product(name: "GRDB", package: "GRDB.swift"),
+        .product(name: "GRDBSQLite", package: "GRDB.swift"),
+      ]),
+    .target(
       name: "WardenControl",
       dependencies: [
         "WardenCore",
@@ -37,7 +45,7 @@ let package = Package(
     .executableTarget(
       name: "mailwarden",
       dependencies: [
-        "Milter", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl",
+        "Milter", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl", "WardenStore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
@@ -73,6 +81,9 @@ let package = Package(
     .testTarget(name: "WardenCoreTests", dependencies: ["WardenCore"]),
     .testTarget(name: "WardenPolicyTests", dependencies: ["WardenPolicy"], exclude: ["BadPolicies"]),
     .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
+    .testTarget(
+      name: "WardenStoreTests",
+      dependencies: ["WardenStore", "WardenCore", .product(name: "GRDB", package: "GRDB.swift")]),
     .testTarget(name: "HijackSuiteTests", dependencies: ["HijackTraffic"]),
     .testTarget(name: "MilterTests", dependencies: ["Milter"]),
     .testTarget(

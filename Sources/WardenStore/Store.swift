@@ -1,0 +1,106 @@
+import Foundation
+import GRDB
+import WardenCore
+
+/// What survives a restart, and what happened: one SQLite database in a folder of its own.
+///
+/// One thread writes; questions are answered on other connections, and never hold a write up.
+public final class Store: Sendable {
+  public let path: String
+  let days: LocalDays
+  private let pool: Locked<DatabasePool>
+  /// Where `tidy` goes on next time.
+  let tidying = Locked(TidyCursor())
+
+  public struct Opened: Sendable {
+    public let store: Store
+    /// What was there before and could not be used.
+    public let setAside: SetAside?
+  }
+
+  public struct SetAside: Sendable, Equatable, CustomStringConvertible {
+    /// Where it is now.
+    public let path: String
+    public let why: String
+    public var description: String { "the database was set aside as \(path): \(why)" }
+  }
+
+  private init(path: String, pool: DatabasePool, zone: TimeZone) {
+    self.path = path
+    self.pool = Locked(pool)
+    days = LocalDays(zone: zone)
+  }
+
+  /// Opens the database in the folder, made if need be. One that cannot be used is set aside, and an empty one begins.
+  /// - Parameters:
+  ///   - now: the wall's clock, for the name of what is set aside.
+  ///   - zone: where days begin at midnight.
+  public static func open(folder: String, wall now: Timestamp, zone: TimeZone = .current) throws(StoreProblem) -> Opened
+  {
+    try open(folder: folder, wall: now, zone: zone, checkedUpTo: DatabaseFile.largestChecked)
+  }
+
+  static func open(
+    folder: String, wall now: Timestamp, zone: TimeZone, checkedUpTo largest: Int
+  ) throws(StoreProblem) -> Opened {
+    try DatabaseFile.makeFolder(folder)
+    let path = folder + "/mailwarden.sqlite"
+    do {
+      return Opened(
+        store: Store(path: path, pool: try DatabaseFile.open(path, checkedUpTo: largest), zone: zone), setAside: nil)
+    } catch {
+      guard error.kind == .damaged else { throw error }
+      let setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: error.why)
+      return Opened(
+        store: Store(path: path, pool: try DatabaseFile.open(path, checkedUpTo: largest), zone: zone),
+        setAside: setAside)
+    }
+  }
+
+  /// Sets a database aside that turned out to be damaged, and goes on with an empty one.
+  public func beginAnew(because problem: StoreProblem, wall now: Timestamp) throws(StoreProblem) -> SetAside {
+    let (path, tidying) = (path, tidying)
+    let result: Result<SetAside, StoreProblem> = pool.withLock { pool in
+      do throws(StoreProblem) {
+        try? pool.close()
+        let setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: problem.why)
+        pool = try DatabaseFile.open(path, checkedUpTo: 0)
+        tidying.withLock { $0 = TidyCursor() }
+        return .success(setAside)
+      } catch {
+        return .failure(error)
+      }
+    }
+    return try result.get()
+  }
+
+  /// Ends in good order: the log is moved into the database.
+  public func close() {
+    let pool = pool.withLock { $0 }
+    _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+    try? pool.close()
+  }
+
+  // MARK: - Access
+
+  /// One transaction; durable when it returns.
+  func write<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
+    let pool = pool.withLock { $0 }
+    do { return try pool.write(body) } catch { throw StoreProblem(error, doing: doing, path: path) }
+  }
+
+  func read<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
+    let pool = pool.withLock { $0 }
+    do { return try pool.read(body) } catch { throw StoreProblem(error, doing: doing, path: path) }
+  }
+
+  func outsideTransaction<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
+    let pool = pool.withLock { $0 }
+    do { return try pool.writeWithoutTransaction(body) } catch {
+      throw StoreProblem(error, doing: doing, path: path)
+    }
+  }
+
+  /// What the database takes on the disk, in bytes, with its log.
+  public var size: Int { DatabaseFile.size(path) + DatabaseFile.size(path + "-wal") }
+}
