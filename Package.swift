@@ -8,12 +8,14 @@ let package = Package(
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     // Without its default traits Hummingbird brings neither TLS nor configuration sources along.
     .package(url: "https://github.com/hummingbird-project/hummingbird", from: "2.28.1", traits: []),
+    .package(url: "https://github.com/hummingbird-project/swift-mustache", from: "2.1.1"),
     .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
     .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
     .package(url: "https://github.com/swiftlang/swift-subprocess", from: "1.0.2"),
@@ -42,14 +44,26 @@ let package = Package(
         .product(name: "NIOFoundationCompat", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
       ]),
+    .target(
+      name: "WardenAlerts",
+      dependencies: [
+        "WardenCore",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "Mustache", package: "swift-mustache"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+        .product(name: "Subprocess", package: "swift-subprocess"),
+      ]),
     .executableTarget(
       name: "mailwarden",
       dependencies: [
-        "Milter", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl", "WardenStore",
+        "Milter", "WardenAlerts", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl", "WardenStore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
-        .product(name: "Subprocess", package: "swift-subprocess"),
       ]),
 
     // Plays the MTA in the milter protocol, for tests and benchmarks of any milter.
@@ -80,6 +94,10 @@ let package = Package(
       exclude: ["mta"]),
     .testTarget(name: "WardenCoreTests", dependencies: ["WardenCore"]),
     .testTarget(name: "WardenPolicyTests", dependencies: ["WardenPolicy"], exclude: ["BadPolicies"]),
+    .testTarget(
+      name: "WardenAlertsTests",
+      dependencies: ["WardenAlerts", "WardenTestKit", .product(name: "Logging", package: "swift-log")],
+      exclude: ["Receivers"]),
     .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
     .testTarget(
       name: "WardenStoreTests",

@@ -30,6 +30,10 @@ public struct Configuration: Sendable, Equatable {
   public var policy = Policy()
   /// What `run NAME` runs: a program's absolute path and its arguments.
   public var commands: [String: [String]] = [:]
+  /// The folder where everything survives a restart; nothing: only in memory.
+  public var state: String?
+  public var history = HistorySettings()
+  public var alerts = AlertSettings()
   /// The folder with the policy's tests, as written: relative to the policy file.
   public var tests: String?
 

@@ -29,7 +29,7 @@ struct Names {
 
   func warnOfUnused(_ reader: inout YAMLReader, _ included: inout [PolicyReader.Included]) {
     for (name, node) in commands where !used.contains("run \(name)") {
-      reader.warn("no rule runs \"\(name)\"", at: node)
+      reader.warn("nothing runs \"\(name)\"", at: node)
     }
     for (name, place) in groups where !used.contains("group \(name)") {
       let message = "no rule and no override names group \"\(name)\""

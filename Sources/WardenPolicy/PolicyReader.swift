@@ -3,11 +3,13 @@ import Yams
 
 /// The policy file: YAML in, a checked configuration or all its problems out.
 ///
-/// Settings are read here, rules in `RuleReader`, groups and overrides in `PeopleReader`; `RuleAnalysis` then looks for
+/// Settings are read here, rules in `RuleReader`, alerts in `AlertsReader`, groups and overrides in `PeopleReader`; `RuleAnalysis` then looks for
 /// rules that cannot work.
 public enum PolicyReader {
   /// Says what is wrong with a milter socket's text; nothing when it is well.
   public typealias SocketCheck = (String) -> String?
+  /// Says what is wrong with a template of alerts; nothing when it is well.
+  public typealias TemplateCheck = (String) -> String?
   /// Fetches what `include:` names, a file or a folder's files in their order, each with its name for diagnostics.
   public typealias Loader = (String) throws(IncludeProblem) -> [(file: String, text: String)]
 
@@ -22,13 +24,14 @@ public enum PolicyReader {
   ///   - now: for warnings of overrides that have ended; nothing gives none.
   public static func read(
     _ text: String, file: String, now: Timestamp? = nil, socketCheck: SocketCheck = { _ in nil },
+    templateCheck: TemplateCheck = { _ in nil },
     load: Loader = { _ throws(IncludeProblem) in throw IncludeProblem("nothing can be included here") }
   ) -> ReadResult {
     var reader = YAMLReader(file: file)
     var included: [Included] = []
     var configuration = Configuration()
     if let root = reader.root(of: text) {
-      included = readRoot(root, &configuration, &reader, now, socketCheck, load)
+      included = readRoot(root, &configuration, &reader, now, socketCheck, templateCheck, load)
     }
     let diagnostics = ([reader] + included.map(\.reader)).flatMap { $0.diagnostics.sorted() }
     let isSound = !diagnostics.contains { $0.severity == .error }
@@ -45,11 +48,11 @@ public enum PolicyReader {
 
   private static func readRoot(
     _ root: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader, _ now: Timestamp?,
-    _ socketCheck: SocketCheck, _ load: Loader
+    _ socketCheck: SocketCheck, _ templateCheck: TemplateCheck, _ load: Loader
   ) -> [Included] {
     let known = [
-      "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "groups", "overrides",
-      "include", "commands", "tests", "rules",
+      "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "history", "groups",
+      "overrides", "include", "commands", "alerts", "tests", "rules",
     ]
     guard let fields = reader.fields(of: root, "the policy", known: known) else { return [] }
     readSettings(fields, &configuration, &reader, socketCheck)
@@ -67,6 +70,7 @@ public enum PolicyReader {
       configuration.policy.exempt.users.formUnion(more.users)
     }
     configuration.commands = readCommands(fields["commands"], &names, &reader)
+    configuration.alerts = readAlerts(fields["alerts"], configuration.commands, &names, &reader, templateCheck)
     let places = readRules(fields["rules"], root, &configuration.policy, &names, &reader)
 
     var overrides = Overrides(now: now)
@@ -95,10 +99,8 @@ public enum PolicyReader {
     _ socketCheck: SocketCheck
   ) {
     if let listen = fields["listen"] { readListen(listen, &configuration, &reader, socketCheck) }
-    if let state = fields["state"] {
-      _ = reader.text(state, "state")
-      reader.warn("this version keeps everything in memory; \"state\" has no effect yet", at: state)
-    }
+    configuration.state = readState(fields["state"], &reader)
+    configuration.history = readHistory(fields["history"], &reader)
     configuration.user = reader.text(fields["user"], "user")
     if let fault = reader.choice(fields["on-fault"], "on-fault", Configuration.OnFault.self) {
       configuration.onFault = fault

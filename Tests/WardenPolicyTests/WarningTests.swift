@@ -278,7 +278,7 @@ struct WarningTests {
     let rule = "count: messages, per: user, only: group staff, limit: 5 per 1h, then: run lock"
     #expect(
       Self.warnings(Self.policy([rule], head: head + "overrides: {group robots: exempt}\n")) == [
-        "1 no rule runs \"page\"", "5 no rule and no override names group \"all\"",
+        "1 nothing runs \"page\"", "5 no rule and no override names group \"all\"",
       ])
   }
 
