@@ -22,19 +22,52 @@ public struct Control: Sendable {
     public let milterFaults: Int
     public let droppedNotices: Int
     public let droppedCommands: Int
+    public let droppedHistory: Int
     public let lastReload: ReloadReport?
+    public let state: StateReport?
+    public let alerts: [ChannelReport]?
+    public let distress: [String]
     public init(
-      openSessions: Int, milterFaults: Int, droppedNotices: Int, droppedCommands: Int, lastReload: ReloadReport?
+      openSessions: Int, milterFaults: Int, droppedNotices: Int, droppedCommands: Int, droppedHistory: Int,
+      lastReload: ReloadReport?, state: StateReport?, alerts: [ChannelReport]?, distress: [String]
     ) {
       self.openSessions = openSessions
       self.milterFaults = milterFaults
       self.droppedNotices = droppedNotices
       self.droppedCommands = droppedCommands
+      self.droppedHistory = droppedHistory
       self.lastReload = lastReload
+      self.state = state
+      self.alerts = alerts
+      self.distress = distress
+    }
+  }
+
+  /// What is kept beyond the engine's memory.
+  public struct Books: Sendable {
+    /// Enters what an administrator has done, and waits until it is stored with all that it has changed.
+    /// - Returns: why it is not stored; nothing when it is, or nothing ever is.
+    let enter: @Sendable (AdministratorAction) async -> String?
+    /// Answers what the path asks for, with its parameters; blocks for as long as a disk takes.
+    let read: @Sendable (Reading) throws -> any Encodable & Sendable
+
+    public enum Reading: Sendable {
+      case history(key: Key, parameters: [String: String])
+      case report(day: String?)
+    }
+
+    public init(
+      enter: @escaping @Sendable (AdministratorAction) async -> String?,
+      read: @escaping @Sendable (Reading) throws -> any Encodable & Sendable
+    ) {
+      self.enter = enter
+      self.read = read
     }
   }
 
   let engine: Engine
+  let trail: Trail
+  let books: Books
   let process: Process
   let now: @Sendable () -> Timestamp
   /// An engine's moment as the wall clock shows it.
@@ -45,12 +78,14 @@ public struct Control: Sendable {
   let limits: @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
 
   public init(
-    engine: Engine, process: Process, now: @escaping @Sendable () -> Timestamp,
+    engine: Engine, trail: Trail, books: Books, process: Process, now: @escaping @Sendable () -> Timestamp,
     wall: @escaping @Sendable (Timestamp) -> Timestamp, gauges: @escaping @Sendable () -> Gauges,
     reload: @escaping @Sendable () -> ReloadReport,
     limits: @escaping @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
   ) {
     self.engine = engine
+    self.trail = trail
+    self.books = books
     self.process = process
     self.now = now
     self.wall = wall
@@ -64,6 +99,8 @@ public struct Control: Sendable {
   static let mostKeys = 1_000
   /// Keys looked at before mail gets its turn again.
   private static let keysAtOnce = 128
+  /// Messages of a key that are told one by one.
+  private static let mostPassages = 100
 
   func status() -> StatusReport {
     let now = now()
@@ -83,12 +120,12 @@ public struct Control: Sendable {
           refused: $0.refused)
       },
       penalties: status.penalties, keys: status.keys, memory_bytes: status.memory,
-      memory_bound_bytes: status.memoryBound,
+      memory_bound_bytes: status.memoryBound, state: gauges.state, alerts: gauges.alerts, distress: gauges.distress,
       faults: StatusReport.Faults(
         milter_faults: gauges.milterFaults, dropped_notices: gauges.droppedNotices,
         dropped_commands: gauges.droppedCommands,
         evicted_keys: status.evictedKeys, dropped_penalties: status.droppedPenalties,
-        dropped_episodes: status.droppedEpisodes))
+        dropped_episodes: status.droppedEpisodes, dropped_history: gauges.droppedHistory))
   }
 
   func counters(of text: String) throws -> [CounterReport] {
@@ -121,12 +158,21 @@ public struct Control: Sendable {
     let key = try key(text)
     let now = now()
     let explanation = engine.explain(key, at: now)
+    let episodes = engine.openEpisodes.filter { $0.id.key == key && !$0.isOver(at: now) }
     let isRefused = !explanation.penalties.isEmpty || explanation.standings.contains { $0.isOver && $0.refuses }
+    let isOfInterest = isRefused || !episodes.isEmpty || explanation.standings.contains(where: \.isOver)
+    let sent = isOfInterest ? sent(by: key, explanation, at: now) : Trail.Sent()
     return ExplainReport(
       key: key.description, limited: isRefused && !explanation.isExempt, exempt: explanation.exemption,
-      overrides: explanation.overrides.map(report), penalties: explanation.penalties.map(report),
-      counters: explanation.standings.map(report),
-      sentences: sentences(explanation))
+      overrides: explanation.overrides.map { report($0) }, penalties: explanation.penalties.map(report),
+      counters: explanation.standings.map(report), episodes: episodes.map(report), sent: sent.latest.map(report),
+      sent_total: sent.messages, sentences: sentences(explanation) + sentences(sent))
+  }
+
+  /// What the key's mail was in the longest window that counts it.
+  private func sent(by key: Key, _ explanation: Explanation, at now: Timestamp) -> Trail.Sent {
+    let window = explanation.standings.map(\.limit.window).max() ?? .days(1)
+    return trail.sent(by: key, since: now - window, atMost: Self.mostPassages)
   }
 
   func penalties() -> [PenaltyReport] {
@@ -135,7 +181,7 @@ public struct Control: Sendable {
       .sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
   }
 
-  func block(_ order: BlockOrder) throws -> BlockReport {
+  func block(_ order: BlockOrder, by who: String) async throws -> BlockReport {
     let key = try key(order.key)
     let span = try span(order.for)
     let note = String((order.reason ?? "").prefix(500))
@@ -156,23 +202,32 @@ public struct Control: Sendable {
     {
       notes.append("no rule counts such keys, so the MTA is not asked for them and the block has no effect")
     }
+    if let problem = await enter("block", key.description, penalty.reason.sentence, by: who) { notes.append(problem) }
     return BlockReport(penalty: report(penalty), note: notes.isEmpty ? nil : notes.joined(separator: "; "))
   }
 
-  func release(_ text: String) throws -> ReleaseReport {
+  func release(_ text: String, by who: String) async throws -> ReleaseReport {
     let key = try key(text)
     let now = now()
     let released = engine.release(key, at: now)
     let rest = engine.explain(key, at: now).penalties
+    let was = released.penalty.map { "was blocked: \($0.reason.sentence)" } ?? "was not blocked"
     return ReleaseReport(
       key: key.description, was_blocked: released.penalty != nil, had_counts: released.hadCounts,
-      still_blocked_by: rest.map(report))
+      still_blocked_by: rest.map(report), note: await enter("release", key.description, was, by: who))
   }
 
-  func overrides() -> [OverrideReport] { engine.overrides(at: now()).map(report) }
+  /// - Returns: a note where what was ordered is in force but would not survive.
+  private func enter(_ action: String, _ key: String, _ detail: String, by who: String) async -> String? {
+    let problem = await books.enter(
+      AdministratorAction(at: wall(now()), who: who, action: action, key: key, detail: detail))
+    return problem.map { "in force, but not stored, and lost if the daemon is killed now: \($0)" }
+  }
+
+  func overrides() -> [OverrideReport] { engine.overrides(at: now()).map { report($0) } }
 
   /// Exempts a key for a while, from everything or from one rule, or gives it another limit.
-  func allow(_ order: AllowOrder) throws -> OverrideReport {
+  func allow(_ order: AllowOrder, by who: String) async throws -> OverrideReport {
     let key = try key(order.key)
     let span = try span(order.for)
     var effect = Override.Effect.exempt
@@ -198,12 +253,34 @@ public struct Control: Sendable {
     guard engine.allow(override, at: now) else {
       throw ErrorReport(error: "there are too many overrides given at run time; revoke some first")
     }
-    return report(override)
+    let until = wall(now + span).rfc3339
+    return report(
+      override,
+      note: await enter("allow", key.description, "\(effect.phrase) until \(until)\(note)", by: who))
   }
 
-  func revoke(_ text: String) throws -> [OverrideReport] {
-    try engine.revoke(Override.Target(key(text)), at: now()).map(report)
+  func revoke(_ text: String, by who: String) async throws -> [OverrideReport] {
+    let key = try key(text)
+    let revoked = engine.revoke(Override.Target(key), at: now())
+    let detail = revoked.map(\.effect.phrase).joined(separator: "; ")
+    let note = await enter("revoke", key.description, detail, by: who)
+    return revoked.map { report($0, note: note) }
   }
+
+  /// Checks the policy file, then switches to it.
+  func reload(by who: String) async -> ReloadReport {
+    let report = reload()
+    _ = await enter("reload", "", report.ok ? process.policyFile : report.problems.joined(separator: "; "), by: who)
+    return report
+  }
+
+  // MARK: - The books
+
+  func history(of text: String, _ parameters: [String: String]) throws -> any Encodable & Sendable {
+    try books.read(.history(key: key(text), parameters: parameters))
+  }
+
+  func report(day: String?) throws -> any Encodable & Sendable { try books.read(.report(day: day)) }
 
   private func span(_ text: String) throws -> TimeSpan {
     guard let span = TimeSpan(text), span.microseconds > 0, span <= Self.longestBlock else {
@@ -229,10 +306,31 @@ public struct Control: Sendable {
       since: wall(penalty.since).rfc3339, until: wall(penalty.until).rfc3339, attempts: penalty.attempts)
   }
 
-  private func report(_ override: Override) -> OverrideReport {
+  private func report(_ override: Override, note: String? = nil) -> OverrideReport {
     OverrideReport(
       target: override.target.description, rule: override.rule, effect: override.effect.phrase,
-      until: override.until.map { wall($0).rfc3339 }, origin: override.origin)
+      until: override.until.map { wall($0).rfc3339 }, origin: override.origin, note: note)
+  }
+
+  private func report(_ episode: Episode) -> EpisodeReport {
+    EpisodeReport(
+      key: episode.id.key.description, rule: episode.id.rule, mode: episode.isObserved ? "observe" : "enforce",
+      reason: episode.worst.sentence, opened: wall(episode.opened).rfc3339, last: wall(episode.last).rfc3339,
+      quiet_at: wall(episode.quietAt).rfc3339, trips: episode.trips, refused: episode.refused, held: episode.held,
+      told: episode.told.map { wall($0.at).rfc3339 })
+  }
+
+  private func report(_ passage: Passage) -> PassageReport {
+    PassageReport(
+      queue_id: passage.queueID, at: wall(passage.at).rfc3339, ip: passage.ip?.description, sender: passage.sender,
+      recipients: passage.recipients, held: passage.isHeld)
+  }
+
+  private func sentences(_ sent: Trail.Sent) -> [String] {
+    guard sent.messages > 0 else { return [] }
+    let ids = sent.latest.prefix(20).map(\.queueID).joined(separator: " ")
+    let more = sent.messages > 20 ? " …" : ""
+    return ["Has sent \(sent.messages) messages in that time, the latest: \(ids)\(more)."]
   }
 
   private func report(_ standing: Standing) -> CounterReport {

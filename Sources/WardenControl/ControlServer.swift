@@ -1,3 +1,4 @@
+import Foundation
 import Hummingbird
 import Logging
 import NIOCore
@@ -26,9 +27,9 @@ public struct ControlServer {
       logger: logger)
   }
 
-  private func router() -> Router<BasicRequestContext> {
+  private func router() -> Router<ControlContext> {
     let control = control
-    let router = Router()
+    let router = Router(context: ControlContext.self)
     router.get("/v1/status") { _, _ in Self.json(control.status()) }
     router.get("/v1/counters") { request, _ in
       try Self.reply { try control.counters(of: Self.parameter("key", request)) }
@@ -45,28 +46,43 @@ public struct ControlServer {
       try Self.reply { try control.explain(Self.parameter("key", request)) }
     }
     router.get("/v1/penalties") { _, _ in Self.json(control.penalties()) }
-    router.post("/v1/penalties") { request, _ in
+    router.post("/v1/penalties") { request, context in
       try await Self.order(request, BlockOrder.self, like: #"{"key":"user:alice","for":"1h","reason":"…"}"#) {
-        try control.block($0)
+        try await control.block($0, by: context.administrator())
       }
     }
-    router.delete("/v1/penalties") { request, _ in
-      try Self.reply { try control.release(Self.parameter("key", request)) }
+    router.delete("/v1/penalties") { request, context in
+      try await Self.answer { try await control.release(Self.parameter("key", request), by: context.administrator()) }
     }
     router.get("/v1/overrides") { _, _ in Self.json(control.overrides()) }
-    router.post("/v1/overrides") { request, _ in
+    router.post("/v1/overrides") { request, context in
       try await Self.order(
         request, AllowOrder.self, like: #"{"key":"user:alice","for":"1h","rule":"…","limit":"500 per 1d","reason":"…"}"#
       ) {
-        try control.allow($0)
+        try await control.allow($0, by: context.administrator())
       }
     }
-    router.delete("/v1/overrides") { request, _ in
-      try Self.reply { try control.revoke(Self.parameter("key", request)) }
+    router.delete("/v1/overrides") { request, context in
+      try await Self.answer { try await control.revoke(Self.parameter("key", request), by: context.administrator()) }
     }
-    router.post("/v1/reload") { _, _ in
-      let report = control.reload()
+    router.post("/v1/reload") { _, context in
+      let report = await control.reload(by: context.administrator())
       return Self.json(report, report.ok ? .ok : .unprocessableContent)
+    }
+    router.get("/v1/history") { request, _ in
+      try await Self.blocking {
+        var parameters: [String: String] = [:]
+        for (name, value) in request.uri.queryParameters { parameters[String(name)] = String(value) }
+        return try control.history(of: Self.parameter("key", request), parameters)
+      }
+    }
+    router.get("/v1/report") { request, _ in
+      try await Self.blocking { try control.report(day: request.uri.queryParameters["day"].map(String.init)) }
+    }
+    router.get("/metrics") { _, _ in
+      Response(
+        status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],
+        body: ResponseBody(byteBuffer: ByteBuffer(string: Metrics.text(control.status()))))
     }
     router.add(middleware: UnknownPath())
     return router
@@ -74,7 +90,7 @@ public struct ControlServer {
 
   /// Carries out what a body orders.
   private static func order<Order: Decodable, Answer: Encodable>(
-    _ request: Request, _: Order.Type, like example: String, _ work: (Order) throws -> Answer
+    _ request: Request, _: Order.Type, like example: String, _ work: (Order) async throws -> Answer
   ) async throws -> Response {
     let order: Order
     do {
@@ -82,7 +98,24 @@ public struct ControlServer {
     } catch {
       return json(ErrorReport(error: "the body has to be JSON like \(example)"), .badRequest)
     }
-    return try reply { try work(order) }
+    return try await answer { try await work(order) }
+  }
+
+  /// A question that waits for a disk: on a thread of its own, so that no other question waits.
+  private static func blocking(_ body: @escaping @Sendable () throws -> any Encodable & Sendable) async throws
+    -> Response
+  {
+    let result = await withCheckedContinuation { continuation in
+      DispatchQueue.global().async { continuation.resume(returning: Result { try reply { try Opened(body()) } }) }
+    }
+    return try result.get()
+  }
+
+  /// What stands in for a value whose type is not known here.
+  private struct Opened: Encodable {
+    let value: any Encodable
+    init(_ value: any Encodable) { self.value = value }
+    func encode(to encoder: any Encoder) throws { try value.encode(to: encoder) }
   }
 
   private static func parameter(_ name: String, _ request: Request) throws -> String {
@@ -90,6 +123,14 @@ public struct ControlServer {
       throw ErrorReport(error: "the parameter \"\(name)\" is missing, as in ?\(name)=user:alice@example.org")
     }
     return String(value)
+  }
+
+  private static func answer(_ body: () async throws -> some Encodable) async throws -> Response {
+    do {
+      return json(try await body())
+    } catch let error as ErrorReport {
+      return json(error, .badRequest)
+    }
   }
 
   private static func reply(_ body: () throws -> some Encodable) throws -> Response {
@@ -110,8 +151,8 @@ public struct ControlServer {
 /// Says in JSON, too, that a path or method is unknown.
 private struct UnknownPath: RouterMiddleware {
   func handle(
-    _ request: Request, context: BasicRequestContext,
-    next: (Request, BasicRequestContext) async throws -> Response
+    _ request: Request, context: ControlContext,
+    next: (Request, ControlContext) async throws -> Response
   ) async throws -> Response {
     do {
       return try await next(request, context)

@@ -24,6 +24,8 @@ public struct StatusReport: Codable, Sendable {
     public let evicted_keys: Int
     public let dropped_penalties: Int
     public let dropped_episodes: Int
+    /// Counts of keys, and decisions, that the history had no room for.
+    public let dropped_history: Int
   }
   public let version: String
   public let pid: Int
@@ -40,7 +42,82 @@ public struct StatusReport: Codable, Sendable {
   /// What the counters take, and what the policy lets them take.
   public let memory_bytes: Int
   public let memory_bound_bytes: Int
+  /// Nothing where the policy has no `state`.
+  public let state: StateReport?
+  /// Nothing where the policy has no `alerts`.
+  public let alerts: [ChannelReport]?
+  /// What is wrong now, as alerts tell it.
+  public let distress: [String]
   public let faults: Faults
+}
+
+/// What survives a restart, and how that stands.
+public struct StateReport: Codable, Sendable {
+  public let folder: String
+  /// Why nothing can be stored at present; nothing when all is well.
+  public let problem: String?
+  /// When it was last stored.
+  public let stored: String?
+  public let size_bytes: Int
+  public let size_bound_bytes: Int
+  /// A database that could not be used and was set aside at or since the start.
+  public let set_aside: String?
+  public init(
+    folder: String, problem: String?, stored: String?, size_bytes: Int, size_bound_bytes: Int, set_aside: String?
+  ) {
+    self.folder = folder
+    self.problem = problem
+    self.stored = stored
+    self.size_bytes = size_bytes
+    self.size_bound_bytes = size_bound_bytes
+    self.set_aside = set_aside
+  }
+}
+
+/// A way to tell administrators, and how that stands.
+public struct ChannelReport: Codable, Sendable {
+  /// `mail`, `webhook`, `run`.
+  public let channel: String
+  public let sent: Int
+  public let waiting: Int
+  public let failed: Int
+  public let dropped: Int
+  /// Of the latest attempt, where it failed.
+  public let problem: String?
+  public init(channel: String, sent: Int, waiting: Int, failed: Int, dropped: Int, problem: String?) {
+    self.channel = channel
+    self.sent = sent
+    self.waiting = waiting
+    self.failed = failed
+    self.dropped = dropped
+    self.problem = problem
+  }
+}
+
+/// A rule that is tripped on a key, until it has been quiet.
+public struct EpisodeReport: Codable, Sendable {
+  public let key: String
+  public let rule: String
+  public let mode: String
+  public let reason: String
+  public let opened: String
+  public let last: String
+  /// When it is over, if the rule does not trip again.
+  public let quiet_at: String
+  public let trips: Int
+  public let refused: Int
+  public let held: Int
+  public let told: String?
+}
+
+/// A message of a key that has passed.
+public struct PassageReport: Codable, Sendable {
+  public let queue_id: String
+  public let at: String
+  public let ip: String?
+  public let sender: String?
+  public let recipients: Int
+  public let held: Bool
 }
 
 public struct CounterReport: Codable, Sendable {
@@ -81,6 +158,11 @@ public struct ExplainReport: Codable, Sendable {
   public let overrides: [OverrideReport]
   public let penalties: [PenaltyReport]
   public let counters: [CounterReport]
+  public let episodes: [EpisodeReport]
+  /// The latest messages of a key that is limited or has tripped a rule, within the longest window, newest first.
+  public let sent: [PassageReport]
+  /// How many there are in all, as far as is known.
+  public let sent_total: Int
   /// The same for people, a sentence each.
   public let sentences: [String]
 }
@@ -128,6 +210,8 @@ public struct OverrideReport: Codable, Sendable {
   public let until: String?
   /// The policy's line, or who ordered it.
   public let origin: String
+  /// What the administrator may not expect.
+  public let note: String?
 }
 
 public struct ReleaseReport: Codable, Sendable {
@@ -137,6 +221,8 @@ public struct ReleaseReport: Codable, Sendable {
   public let had_counts: Bool
   /// Penalties on something around the key, which still hold.
   public let still_blocked_by: [PenaltyReport]
+  /// What the administrator may not expect.
+  public let note: String?
 }
 
 public struct ReloadReport: Codable, Sendable {

@@ -396,6 +396,9 @@ public final class Engine: Sendable {
     }
   }
 
+  /// The penalty on exactly this key.
+  public func penalty(on key: Key) -> Penalty? { box.withLock { $0.penalties[key] } }
+
   /// Why the key is or is not limited.
   public func explain(_ key: Key, at now: Timestamp) -> Explanation {
     let penalties = penalties(at: now).filter { Self.covers($0.key, key) }

@@ -238,7 +238,7 @@ extension Episode {
 }
 
 extension Reason {
-  var episode: Episode.ID { Episode.ID(rule: rule, key: key) }
+  public var episode: Episode.ID { Episode.ID(rule: rule, key: key) }
 
   /// Of several parts the first's.
   fileprivate var count: Int {

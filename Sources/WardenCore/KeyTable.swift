@@ -132,10 +132,26 @@ package final class KeyTable: @unchecked Sendable {
     }
   }
 
+  var hasChanges: Bool {
+    (0..<shardCount).contains { number in
+      locks[number].lock()
+      defer { locks[number].unlock() }
+      return shards[number].hasChanges
+    }
+  }
+
   func giveBack(_ hashes: [UInt32], ofShard number: Int) {
     locks[number].lock()
     shards[number].giveBack(hashes)
     locks[number].unlock()
+  }
+
+  func forgetStored() {
+    for number in 0..<shardCount {
+      locks[number].lock()
+      shards[number].forgetStored()
+      locks[number].unlock()
+    }
   }
 
   func restore(

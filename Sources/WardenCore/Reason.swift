@@ -70,6 +70,11 @@ public struct Reason: Sendable, Hashable, Codable {
     self.until = until
   }
 
+  /// The longest that was counted in.
+  public var window: TimeSpan? {
+    if case .over(let findings) = cause { findings.map(\.bound.window).max() } else { nil }
+  }
+
   func with(until: Timestamp) -> Reason { Reason(rule: rule, key: key, cause: cause, until: until) }
 
   /// `user alice: 26 messages in 2h (limit 25)`.

@@ -289,6 +289,10 @@ package struct Shard {
     changed.append(record.hash)
   }
 
+  mutating func forgetStored() {
+    for place in 0...mask where index[place] != 0 { noteChange(of: record(at: index[place])) }
+  }
+
   private mutating func gatherChanges() {
     changed = []
     for place in 0...mask where index[place] != 0 {

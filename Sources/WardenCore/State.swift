@@ -86,6 +86,8 @@ extension Engine {
     return all
   }
 
+  public var hasChangedRecords: Bool { rules.withLock { $0.table }.hasChanges }
+
   public func giveBack(records: [UInt32], ofShard number: Int) {
     rules.withLock { $0.table }.giveBack(records, ofShard: number)
   }
@@ -99,7 +101,27 @@ extension Engine {
   /// Grows when counting has begun anew: what was stored before is then without meaning.
   public var tableNumber: Int { rules.withLock { $0.tableNumber } }
 
+  /// Has everything taken anew: the store that held it is gone.
+  public func forgetStored() {
+    box.withLock { $0.giveBack(Array($0.penalties.keys)) }
+    episodes.withLock { $0.giveBack(Array($0.episodes.keys)) }
+    let table = rules.withLock { rules in
+      rules.ordersChanged = true
+      return rules.table
+    }
+    table.forgetStored()
+  }
+
   // MARK: - Taking back
+
+  /// Goes on under the roots of what is stored. Counting begins anew: what was counted under other roots has no meaning.
+  public func adopt(_ roots: Roots) {
+    change { rules in
+      rules.table = KeyTable(bound: rules.book.policy.memory, keepsChanges: true)
+      rules.book = Rulebook(rules.book.policy, orders: rules.orders, ids: roots.meters, seed: roots.seed)
+      return rules.book.policy
+    }
+  }
 
   public func restore(penalties: [Penalty], orders: [Override], episodes: [Episode], at now: Timestamp) {
     box.withLock { $0.restore(penalties, now: now) }

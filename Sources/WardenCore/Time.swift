@@ -7,6 +7,9 @@ public struct Timestamp: Comparable, Hashable, Sendable {
   public static func + (a: Timestamp, b: TimeSpan) -> Timestamp {
     Timestamp(microseconds: a.microseconds + b.microseconds)
   }
+  public static func - (a: Timestamp, b: TimeSpan) -> Timestamp {
+    Timestamp(microseconds: a.microseconds - b.microseconds)
+  }
   public static func - (a: Timestamp, b: Timestamp) -> TimeSpan {
     TimeSpan(microseconds: a.microseconds - b.microseconds)
   }

@@ -79,6 +79,7 @@ public final class Trail: Sendable {
     public var recipients = 0
     /// Where it came from, busiest first.
     public var ips: [IPAddress] = []
+    public init() {}
   }
 
   /// - Parameter most: how many are told one by one.
@@ -124,6 +125,9 @@ public final class Trail: Sendable {
 
   /// So many of those taken last could not be stored.
   public func giveBack(_ count: Int) { state.withLock { $0.stored = max(0, $0.stored - count) } }
+
+  /// Has everything taken anew: the store that held it is gone.
+  public func forgetStored() { state.withLock { $0.stored = 0 } }
 
   /// Goes on from what was stored, oldest first. Only for a trail to which nothing was added.
   public func restore(_ stored: [Passage]) {

@@ -1,5 +1,5 @@
+import Foundation
 import GRDB
-import Glibc
 import WardenCore
 
 /// The file: opened with care, looked over, set aside.
@@ -23,10 +23,11 @@ enum DatabaseFile {
   /// - Parameter largest: up to how many bytes all of it is looked at.
   static func open(_ path: String, checkedUpTo largest: Int) throws(StoreProblem) -> DatabasePool {
     // Nobody else may read who writes to whom; SQLite gives its other files the same mode.
-    let file = Glibc.open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-    guard file >= 0 else { throw .system(errno, doing: "open", path: path) }
-    fchmod(file, 0o600)
-    Glibc.close(file)
+    if access(path, F_OK) != 0 {
+      let file = Glibc.open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o600)
+      guard file >= 0 else { throw .system(errno, doing: "make", path: path) }
+      Glibc.close(file)
+    }
     do {
       let pool = try DatabasePool(path: path, configuration: configuration(path, largest))
       try pool.writeWithoutTransaction { database in
@@ -42,6 +43,26 @@ enum DatabaseFile {
       return pool
     } catch {
       throw StoreProblem(error, doing: "open", path: path)
+    }
+  }
+
+  /// What a disk that cannot be written still tells. There SQLite cannot make the files that it shares a database through.
+  static func openReadOnly(_ path: String) throws(StoreProblem) -> DatabasePool {
+    var configuration = configuration(path, 0)
+    configuration.readonly = true
+    let escaped = path.addingPercentEncoding(withAllowedCharacters: .urlPathAllowed) ?? path
+    do {
+      // With a log that was left behind the database alone would be an old one; SQLite reads that log without the shared file.
+      let pool = try DatabasePool(
+        path: size(path + "-wal") > 0 ? path : "file:\(escaped)?immutable=1", configuration: configuration)
+      try pool.read { database in
+        guard try Schema.description(of: database) == Schema.expected else {
+          throw StoreProblem(.damaged, doing: "read", path: path, why: "its tables are not those of Mailwarden")
+        }
+      }
+      return pool
+    } catch {
+      throw StoreProblem(error, doing: "read", path: path)
     }
   }
 

@@ -8,7 +8,8 @@ import WardenCore
 public final class Store: Sendable {
   public let path: String
   let days: LocalDays
-  private let pool: Locked<DatabasePool>
+  /// Nothing where an attempt to begin anew has failed: the next access tries again.
+  private let pool: Locked<DatabasePool?>
   /// Where `tidy` goes on next time.
   let tidying = Locked(TidyCursor())
 
@@ -40,6 +41,12 @@ public final class Store: Sendable {
     try open(folder: folder, wall: now, zone: zone, checkedUpTo: DatabaseFile.largestChecked)
   }
 
+  /// Opens a database to be read alone, where nothing can be written.
+  public static func openReadOnly(folder: String, zone: TimeZone = .current) throws(StoreProblem) -> Store {
+    let path = folder + "/mailwarden.sqlite"
+    return Store(path: path, pool: try DatabaseFile.openReadOnly(path), zone: zone)
+  }
+
   static func open(
     folder: String, wall now: Timestamp, zone: TimeZone, checkedUpTo largest: Int
   ) throws(StoreProblem) -> Opened {
@@ -57,16 +64,40 @@ public final class Store: Sendable {
     }
   }
 
-  /// Sets a database aside that turned out to be damaged, and goes on with an empty one.
+  /// Sets a database aside that turned out to be damaged, and goes on with an empty one. Only for the thread that writes:
+  /// what another one has begun anew is not damaged.
   public func beginAnew(because problem: StoreProblem, wall now: Timestamp) throws(StoreProblem) -> SetAside {
-    let (path, tidying) = (path, tidying)
-    let result: Result<SetAside, StoreProblem> = pool.withLock { pool in
+    close { try? $0.close() }
+    let setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: problem.why)
+    _ = try connections()
+    return setAside
+  }
+
+  /// Ends in good order: the log is moved into the database.
+  public func close() {
+    close { pool in
+      _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
+      try? pool.close()
+    }
+  }
+
+  private func close(_ body: (DatabasePool) -> Void) {
+    pool.withLock { pool in
+      if let pool { body(pool) }
+      pool = nil
+    }
+  }
+
+  // MARK: - Access
+
+  private func connections() throws(StoreProblem) -> DatabasePool {
+    let path = path
+    let result: Result<DatabasePool, StoreProblem> = pool.withLock { pool in
+      if let pool { return .success(pool) }
       do throws(StoreProblem) {
-        try? pool.close()
-        let setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: problem.why)
-        pool = try DatabaseFile.open(path, checkedUpTo: 0)
-        tidying.withLock { $0 = TidyCursor() }
-        return .success(setAside)
+        let new = try DatabaseFile.open(path, checkedUpTo: 0)
+        pool = new
+        return .success(new)
       } catch {
         return .failure(error)
       }
@@ -74,31 +105,22 @@ public final class Store: Sendable {
     return try result.get()
   }
 
-  /// Ends in good order: the log is moved into the database.
-  public func close() {
-    let pool = pool.withLock { $0 }
-    _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
-    try? pool.close()
-  }
-
-  // MARK: - Access
-
   /// One transaction; durable when it returns.
   func write<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
-    let pool = pool.withLock { $0 }
-    do { return try pool.write(body) } catch { throw StoreProblem(error, doing: doing, path: path) }
+    try access(doing) { try $0.write(body) }
   }
 
   func read<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
-    let pool = pool.withLock { $0 }
-    do { return try pool.read(body) } catch { throw StoreProblem(error, doing: doing, path: path) }
+    try access(doing) { try $0.read(body) }
   }
 
   func outsideTransaction<Value>(_ doing: String, _ body: (Database) throws -> Value) throws(StoreProblem) -> Value {
-    let pool = pool.withLock { $0 }
-    do { return try pool.writeWithoutTransaction(body) } catch {
-      throw StoreProblem(error, doing: doing, path: path)
-    }
+    try access(doing) { try $0.writeWithoutTransaction(body) }
+  }
+
+  private func access<Value>(_ doing: String, _ body: (DatabasePool) throws -> Value) throws(StoreProblem) -> Value {
+    let pool = try connections()
+    do { return try body(pool) } catch { throw StoreProblem(error, doing: doing, path: path) }
   }
 
   /// What the database takes on the disk, in bytes, with its log.

@@ -37,7 +37,7 @@ public struct StoreProblem: Error, Sendable, CustomStringConvertible {
     case .damaged: "the file is damaged"
     case .locked: "another process holds it"
     case .full: "no room is left on its disk"
-    case .forbidden: "no permission, or the file or its folder cannot be written"
+    case .forbidden: "nothing can be written there"
     case .other: "it failed"
     }
   }

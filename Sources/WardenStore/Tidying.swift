@@ -52,6 +52,7 @@ extension Store {
   private static let rowsAtOnce = 1_000
   /// Transactions of one kind in a call.
   private static let steps = 100
+  private static let rowsPerCall = steps * rowsAtOnce
   /// Stored keys looked at in a call, all of them within half an hour.
   private static let recordsPerCall = 50_000
 
@@ -104,7 +105,7 @@ extension Store {
     let over = try read("look through the penalties in") { database in
       let rows = try RawStatement(database, "SELECT key FROM penalties WHERE until <= ? LIMIT ?")
       rows.bind(1, now.microseconds)
-      rows.bind(2, Self.steps * Self.rowsAtOnce)
+      rows.bind(2, Self.rowsPerCall)
       var keys: [[UInt8]] = []
       try rows.forEach { keys.append(Array(rows.blob(0))) }
       return keys
@@ -121,13 +122,14 @@ extension Store {
         return database.totalChangesCount - before
       }
     }
-    // Few at any time: there are as many terms as rules, and as many more as rules have been changed.
-    _ = try write("drop terms from") { database in
-      try database.execute(
-        sql: """
-          DELETE FROM terms WHERE id NOT IN (SELECT terms FROM penalties UNION SELECT terms FROM episodes)
-          """)
-    }
+    try dropTerms()
+  }
+
+  /// Few at any time: there are as many as rules, and as many more as rules have been changed.
+  private func dropTerms() throws(StoreProblem) {
+    let unused = "FROM terms WHERE id NOT IN (SELECT terms FROM penalties UNION SELECT terms FROM episodes)"
+    guard try read("look through the terms in", { try $0.number("SELECT count(*) \(unused)") }) != 0 else { return }
+    try write("drop terms from") { try $0.execute(sql: "DELETE \(unused)") }
   }
 
   // MARK: - History
@@ -137,8 +139,12 @@ extension Store {
     for period in Period.allCases {
       // What was counted in the last minute may still be on its way.
       let end = period.start(of: wall + .minutes(-2), days)
-      while let start = try unpruned(period, before: end) {
-        tidied.counts += try prune(period, start)
+      for _ in 0..<Self.steps {
+        guard let start = try unpruned(period, before: end) else { break }
+        let gone = try prune(period, start)
+        tidied.counts += gone
+        // There may be more.
+        if gone == Self.rowsPerCall { return }
         try write("note in") { database in
           try database.execute(
             sql: "INSERT OR REPLACE INTO pruned (period, at) VALUES (?, ?)", arguments: [period.rawValue, start])
@@ -155,8 +161,8 @@ extension Store {
     }
   }
 
-  /// - Returns: how many rows went.
-  func prune(_ period: Period, _ start: Int) throws(StoreProblem) -> Int {
+  /// - Returns: how many rows went, at most `rowsPerCall`.
+  private func prune(_ period: Period, _ start: Int) throws(StoreProblem) -> Int {
     let gone = try read("look through the history in") { database in
       var kept: Set<Int> = []
       let busiest = try RawStatement(
@@ -182,7 +188,9 @@ extension Store {
       rest.bind(2, start)
       rest.bind(3, KeyKind.server.name)
       var gone: [Int] = []
-      try rest.forEach { if !kept.contains(rest.int(0)) { gone.append(rest.int(0)) } }
+      try rest.forEach {
+        if gone.count < Self.rowsPerCall, !kept.contains(rest.int(0)) { gone.append(rest.int(0)) }
+      }
       return gone
     }
     for first in stride(from: 0, to: gone.count, by: Self.rowsAtOnce) {

@@ -212,7 +212,6 @@ struct ActionTests {
 
   @Test(
     "From the rule to the queue: what an account had sent before its rule tripped is held",
-    .disabled("waits for queue_ids in the daemon"),
     .enabled(if: geteuid() == 0, "root is needed for private MTAs"), arguments: MTA.Kind.allCases)
   func endToEnd(_ kind: MTA.Kind) throws {
     let mta = try MTA.of(kind, for: "actions")

@@ -55,6 +55,7 @@ struct RunTests {
     #expect(
       Set(alice.keys) == [
         "command", "rule", "key", "reason", "at", "until", "stage", "user", "ip", "network", "sender", "queue_id",
+        "queue_ids",
       ])
     let expected = [
       "command": "note", "rule": "cap", "key": "sender:a@b.test", "user": "alice", "ip": "192.0.2.7",

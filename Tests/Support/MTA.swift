@@ -87,6 +87,11 @@ public final class MTA: Sendable {
   /// What `administer` runs, for programs that call the MTA's commands themselves: Sendmail's goes before its arguments.
   public var administration: [String] { ["/bin/sh"] + script + ["admin", folder.file("mta")] }
 
+  /// The MTA's own program that takes a message on its standard input, and its first arguments, for a shell.
+  public var submission: String {
+    kind == .postfix ? "sendmail -C \(configuration)" : administration.joined(separator: " ")
+  }
+
   /// The MTA's own log.
   public var log: String { get throws { try folder.read(kind == .postfix ? "mta/maillog" : "mta/syslog") } }
 

@@ -144,7 +144,3 @@ struct WindowCounterTests {
 extension TimeSpan {
   static let microsecond = TimeSpan(microseconds: 1)
 }
-
-func - (time: Timestamp, span: TimeSpan) -> Timestamp {
-  Timestamp(microseconds: time.microseconds - span.microseconds)
-}

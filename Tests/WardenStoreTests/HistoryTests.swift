@@ -194,6 +194,35 @@ struct HistoryTests {
     #expect(try folder.open().store.size < used)
   }
 
+  @Test("Once there are no minutes left to drop, decisions go before hours, and hours before days")
+  func sizeOrder() throws {
+    let folder = try TestFolder()
+    let store = try folder.open().store
+    let log = DecisionLog()
+    var counts: [Key: Activity.Counts] = [:]
+    for number in 0..<1_500 {
+      counts[Key(.user("user\(number)"))] = Activity.Counts([.messages: 1])
+      log.note(.of(.refused, Key(.user("user\(number)"))), queueID: nil, at: .start)
+    }
+    try store.write { $0.slices = [Activity.Slice(minute: .start, counts: counts)] }
+    try store.add(log)
+    func rows() throws -> [Int] {
+      try ["counts WHERE period = 60", "decisions", "counts WHERE period = 3600", "counts WHERE period = 86400"].map {
+        try store.number("SELECT count(*) FROM \($0)")
+      }
+    }
+    var settings = HistorySettings(minutes: .seconds(0))
+    try store.tidy(wall: .start + .minutes(1), settings: settings)
+    #expect(try rows() == [0, 1_500, 1_500, 1_500])
+    for expected in [[0, 500, 1_500, 1_500], [0, 0, 1_500, 1_500], [0, 0, 500, 1_500]] {
+      // A page less than there is, beside the log's eighth.
+      let pages = try store.number("PRAGMA page_count") - store.number("PRAGMA freelist_count")
+      settings.size = (pages - 1) * 4_096 * 8 / 7
+      try store.tidy(wall: .start + .minutes(1), settings: settings)
+      #expect(try rows() == expected)
+    }
+  }
+
   @Test("A key that nothing is known of has an empty history, and much of it is cut to the latest")
   func limits() throws {
     let folder = try TestFolder()

@@ -126,6 +126,20 @@ struct ProblemTests {
     }
   }
 
+  @Test("Where beginning anew fails as well, it works once the hindrance is gone")
+  func beginsAnewLater() throws {
+    let folder = try TestFolder()
+    let store = try folder.open().store
+    try store.write { $0.documents = ["a": .some("1")] }
+    let damage = StoreProblem(.damaged, doing: "write to", path: store.path, why: "a test says so")
+    try FileManager.default.moveItem(atPath: folder.path, toPath: folder.path + "-away")
+    _ = try problem { _ = try store.beginAnew(because: damage, wall: .start) }
+    _ = try problem { try store.write { $0.documents = ["a": .some("2")] } }
+    try FileManager.default.moveItem(atPath: folder.path + "-away", toPath: folder.path)
+    try store.write { $0.documents = ["b": .some("3")] }
+    #expect(try store.load(at: .start).documents["b"] == "3")
+  }
+
   @Test("Something else in the folder's place is told as such")
   func notAFolder() throws {
     let folder = try TestFolder()

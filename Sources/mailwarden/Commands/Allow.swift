@@ -26,6 +26,7 @@ struct Allow: ParsableCommand {
     let order = AllowOrder(key: key, for: span, rule: rule, limit: limit, reason: reason)
     _ = try daemon.ask({ try await $0.ask("/v1/overrides", method: "POST", body: order, as: OverrideReport.self) }) {
       "\(Quoted.control($0.target)): \(Quoted.control($0.effect)) until \($0.until ?? "further notice")"
+        + ($0.note.map { "\nnote: \(Quoted.control($0))" } ?? "")
     }
   }
 }

@@ -61,6 +61,7 @@ struct Release: ParsableCommand {
       case (false, true): text += "was not blocked; its counts start anew"
       case (false, false): text += "was neither blocked nor counted"
       }
+      if let note = report.note { text += "\nnote: \(Quoted.control(note))" }
       for penalty in report.still_blocked_by {
         text += "\nnote: still blocked through \(Quoted.control(penalty.key)) until \(penalty.until)"
       }

@@ -23,6 +23,21 @@ struct Status: ParsableCommand {
       lines.append("LAST RELOAD FAILED at \(reload.at); the policy before it is in force:")
       lines += reload.problems.map { "  \(Quoted.control($0))" }
     }
+    if let state = status.state {
+      lines.append(
+        "state: \(Quoted.control(state.folder)), \(state.size_bytes / 1_000_000) of \(state.size_bound_bytes / 1_000_000) MB, "
+          + (state.problem.map { "NOT STORED since \(state.stored ?? "the start"): \(Quoted.control($0))" }
+            ?? "stored \(state.stored ?? "not yet")"))
+      if let path = state.set_aside {
+        lines.append("A DATABASE THAT COULD NOT BE USED was set aside: \(Quoted.control(path))")
+      }
+    }
+    for channel in status.alerts ?? [] where channel.problem != nil || channel.waiting > 0 {
+      lines.append(
+        "alerts by \(channel.channel): \(channel.waiting) waiting, "
+          + (channel.problem.map { "the last attempt FAILED: \(Quoted.control($0))" } ?? "on their way"))
+    }
+    for trouble in status.distress { lines.append("DISTRESS: \(Quoted.control(trouble))") }
     let rates = status.totals.filter { $0.value.total > 0 }.sorted { $0.key < $1.key }.map { name, rate in
       [name, "\(rate.last_minute)", "\(rate.last_hour)", "\(rate.total)"]
     }
@@ -34,7 +49,7 @@ struct Status: ParsableCommand {
       ("milter faults", faults.milter_faults), ("log entries dropped", faults.dropped_notices),
       ("commands dropped", faults.dropped_commands),
       ("keys evicted", faults.evicted_keys), ("penalties dropped", faults.dropped_penalties),
-      ("episodes dropped", faults.dropped_episodes),
+      ("episodes dropped", faults.dropped_episodes), ("history dropped", faults.dropped_history),
     ].filter { $0.1 > 0 }
     lines += ["", wrong.isEmpty ? "no faults" : "FAULTS: " + wrong.map { "\($0.0) \($0.1)" }.joined(separator: ", ")]
     return lines.joined(separator: "\n")

@@ -1,8 +1,7 @@
-import Glibc
 import Logging
 import ServiceLifecycle
-import Subprocess
 import Synchronization
+import WardenAlerts
 import WardenControl
 import WardenCore
 
@@ -23,11 +22,14 @@ struct CommandRunner: Service {
     let network: String?
     let sender: String?
     let queue_id: String?
+    /// The latest messages of the key within the rule's window that have passed and are not held, newest last.
+    let queue_ids: [String]
   }
+
+  static let mostQueueIDs = 500
 
   private static let bound = 256
   private static let atOnce = 4
-  private static let limit = Duration.seconds(30)
 
   private let logger: Logger
   private let commands: Locked<[String: [String]]>
@@ -72,72 +74,24 @@ struct CommandRunner: Service {
 
   private func execute(_ episode: Episode) async {
     // A reload may have taken it away meanwhile.
-    guard let command = commands.withLock({ $0[episode.command] }), let program = command.first else { return }
+    guard let command = commands.withLock({ $0[episode.command] }) else { return }
     var metadata: Logger.Metadata = ["command": "\(episode.command)", "key": "\(episode.key)"]
-    do {
-      let status = try await status(of: program, Array(command.dropFirst()), JSONCoding.text(episode) + "\n")
-      guard status != .exited(0) else { return logger.info("command ended", metadata: metadata) }
+    // When we are stopped, the command is, too.
+    guard let outcome = try? await ProgramRunner().run(command, input: JSONCoding.text(episode) + "\n") else { return }
+    switch outcome {
+    case .succeeded: return logger.info("command ended", metadata: metadata)
+    case .failed(let status, let complaint):
       metadata["status"] = "\(status)"
+      metadata["why"] = complaint.isEmpty ? nil : "\(complaint)"
       logger.error("a command failed", metadata: metadata)
-    } catch is CancellationError {
-      metadata["limit"] = "\(Self.limit)"
+    case .tookTooLong(let limit, let complaint):
+      metadata["limit"] = "\(limit)"
+      metadata["why"] = complaint.isEmpty ? nil : "\(complaint)"
       logger.error("a command took too long and was stopped", metadata: metadata)
-    } catch {
-      metadata["why"] = "\(error)"
+    case .notRun(let why):
+      metadata["why"] = "\(why)"
       logger.error("a command could not be run", metadata: metadata)
     }
-  }
-
-  /// - Throws: `CancellationError` when the time is over.
-  private func status(
-    of program: String, _ arguments: [String], _ input: String
-  ) async throws -> TerminationStatus {
-    var options = PlatformOptions()
-    options.teardownSequence = [.gracefulShutDown(allowedDurationToNextStep: .seconds(2))]
-    return try await withThrowingTaskGroup(of: TerminationStatus?.self) { group in
-      group.addTask { [options] in
-        let pipe = try Self.pipe(holding: input)
-        defer { close(pipe) }
-        return try await Subprocess.run(
-          .path(.init(program)), arguments: Arguments(arguments), platformOptions: options,
-          input: .fileDescriptor(.init(rawValue: pipe), closeAfterSpawningProcess: false), output: .discarded,
-          error: .discarded
-        ).terminationStatus
-      }
-      group.addTask {
-        try await Task.sleep(for: Self.limit)
-        return nil
-      }
-      let first = try await group.next() ?? nil
-      group.cancelAll()
-      guard let first else { throw CancellationError() }
-      return first
-    }
-  }
-}
-
-/// The system would not do something.
-private struct SystemProblem: Error, CustomStringConvertible {
-  let description: String
-  init(_ what: String) { description = "\(what): \(String(cString: strerror(errno)))" }
-}
-
-extension CommandRunner {
-  /// A pipe that holds the text and then ends: far less than a pipe takes. Were it written as the command reads, a command
-  /// that does not read would end the daemon: https://github.com/swiftlang/swift-subprocess/issues/367
-  private static func pipe(holding text: String) throws -> Int32 {
-    var ends: [Int32] = [-1, -1]
-    guard Glibc.pipe(&ends) == 0 else { throw SystemProblem("cannot make its standard input") }
-    defer { close(ends[1]) }
-    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-    _ = fcntl(ends[1], F_SETFL, O_NONBLOCK)
-    var text = text
-    guard text.withUTF8({ write(ends[1], $0.baseAddress, $0.count) == $0.count }) else {
-      let problem = SystemProblem("cannot write its standard input")
-      close(ends[0])
-      throw problem
-    }
-    return ends[0]
   }
 }
 

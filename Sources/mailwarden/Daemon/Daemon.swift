@@ -3,6 +3,7 @@ import Hummingbird
 import Logging
 import Milter
 import ServiceLifecycle
+import WardenAlerts
 import WardenControl
 import WardenCore
 import WardenPolicy
@@ -28,6 +29,11 @@ final class Daemon: Sendable {
   private let engine: Engine
   private let outbox: Outbox
   private let runner: CommandRunner
+  private let books = StateKeeper.Books()
+  /// Nothing where nothing survives a restart.
+  private let keeper: StateKeeper?
+  /// Nothing before the state is read: what waits to be told is part of it.
+  private let alerts = Locked<AlertService?>(nil)
   private let onFault: Locked<FaultPolicy>
   private let lastReload = Locked<ReloadReport?>(nil)
   /// Held through a reload: SIGHUP and the control socket can both ask for one.
@@ -40,13 +46,23 @@ final class Daemon: Sendable {
     self.configuration = configuration
     self.logger = logger
     started = clock.now()
-    engine = Engine(policy: configuration.policy)
+    let engine = Engine(
+      policy: configuration.policy, roots: .init(seed: HashSeed(.random(in: 0 ... .max), .random(in: 0 ... .max))),
+      keepsChanges: configuration.state != nil)
+    self.engine = engine
     runner = CommandRunner(commands: configuration.commands, logger: logger)
-    let engine = engine
-    outbox = Outbox(logger: logger, runner: runner) { engine.endEpisode(Episode.ID(rule: $0, key: $1)) }
+    keeper = configuration.state.map { [clock, books] folder in
+      StateKeeper(
+        folder: folder, settings: configuration.history, engine: engine, clock: clock, books: books, logger: logger)
+    }
+    outbox = Outbox(
+      .init(
+        logger: logger, clock: clock, runner: runner, trail: books.trail, decisions: books.decisions, keeper: keeper
+      ) { engine.endEpisode($0) })
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
-    let gate = Gate(engine: engine, clock: clock, outbox: outbox)
+    let gate = Gate(
+      engine: engine, clock: clock, activity: books.activity, trail: books.trail, outbox: outbox)
     server = MilterServer(
       name: "mailwarden", socket: try MilterSocket(configuration.milter.place),
       faultPolicy: { onFault.withLock { $0 } },
@@ -72,6 +88,9 @@ final class Daemon: Sendable {
     let sockets = openSockets()
     // What commands make is for others to read, as anywhere.
     umask(0o022)
+    // As the user that the daemon has become: the files are its own. Clients that connect meanwhile wait.
+    keeper?.start()
+    let telling = startAlerts()
     Signals.take()
     let milter = startMilter()
     logger.notice(
@@ -81,7 +100,7 @@ final class Daemon: Sendable {
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
     serveSignals()
-    stop(milter, services, sockets)
+    stop(milter, [telling, services], sockets)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
   }
@@ -142,31 +161,48 @@ final class Daemon: Sendable {
     let path = configuration.control.place
     try UnixSocket(path: path).claim()
     let control = Control(
-      engine: engine,
+      engine: engine, trail: books.trail, books: controlBooks,
       process: Control.Process(version: Version.text, pid: Int(getpid()), started: started, policyFile: file.path),
       now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() }, limits: Self.limits)
-    // Hummingbird tells of each request at debug level.
-    var quiet = logger
-    quiet.logLevel = max(logger.logLevel, .notice)
     let outcome = Outcome()
-    let application = ControlServer(control: control, path: path, logger: quiet).application {
+    let application = ControlServer(control: control, path: path, logger: quietLogger).application {
       outcome.settle(.success(()))
     }
-    let group = ServiceGroup(
-      configuration: ServiceGroupConfiguration(
-        services: [.init(service: runner), .init(service: outbox), .init(service: application)],
-        gracefulShutdownSignals: [], logger: quiet))
-    let done = DispatchSemaphore(value: 0)
-    Task {
-      do { try await group.run() } catch { outcome.settle(.failure(error)) }
-      done.signal()
-    }
+    let services = start([runner, outbox, application]) { outcome.settle(.failure($0)) }
     do {
       try outcome.wait()
     } catch {
       throw ExitError(description: "cannot listen on \(path): \(error)")
     }
+    return services
+  }
+
+  private func start(_ all: [any Service], onFailure: @escaping @Sendable (any Error) -> Void = { _ in }) -> Services {
+    let group = ServiceGroup(
+      configuration: ServiceGroupConfiguration(
+        services: all.map { .init(service: $0) }, gracefulShutdownSignals: [], logger: quietLogger))
+    let done = DispatchSemaphore(value: 0)
+    Task {
+      do { try await group.run() } catch { onFailure(error) }
+      done.signal()
+    }
     return Services(group: group, done: done)
+  }
+
+  /// Of what libraries say only what matters: Hummingbird tells of each request at debug level.
+  private var quietLogger: Logger {
+    var quiet = logger
+    quiet.logLevel = max(logger.logLevel, .notice)
+    return quiet
+  }
+
+  private func startAlerts() -> Services {
+    let service = AlertService(
+      settings: configuration.alerts, host: ProcessInfo.processInfo.hostName, version: Version.text,
+      documents: books.documents.all,
+      surroundings: AlertSurroundings(engine: engine, clock: clock, books: books, keeper: keeper), logger: logger)
+    alerts.withLock { $0 = service }
+    return start([service])
   }
 
   /// The first of success and failure, for a thread that waits.
@@ -237,9 +273,13 @@ final class Daemon: Sendable {
     if let new = read.configuration {
       engine.replace(policy: new.policy)
       runner.replace(commands: new.commands)
+      keeper?.replace(settings: new.history)
+      alerts.withLock { $0 }?.replace(settings: new.alerts)
       onFault.withLock { $0 = FaultPolicy(new.onFault) }
-      if (new.milter, new.control, new.user) != (configuration.milter, configuration.control, configuration.user) {
-        let message = "\(file.path): warning: \"listen\" and \"user\" take effect at the next start"
+      if (new.milter, new.control, new.user, new.state)
+        != (configuration.milter, configuration.control, configuration.user, configuration.state)
+      {
+        let message = "\(file.path): warning: \"listen\", \"user\" and \"state\" take effect at the next start"
         logger.warning("\(message)")
         warnings.append(message)
       }
@@ -269,13 +309,35 @@ final class Daemon: Sendable {
     Control.Gauges(
       openSessions: server.openSessions, milterFaults: server.faultCount,
       droppedNotices: outbox.dropped + LogWriter.shared.dropped, droppedCommands: runner.dropped,
-      lastReload: lastReload.withLock { $0 })
+      droppedHistory: keeper?.dropped ?? 0, lastReload: lastReload.withLock { $0 }, state: keeper?.report,
+      alerts: alerts.withLock { $0 }?.report.map { $0.forStatus }, distress: alerts.withLock { $0 }?.distress ?? [])
+  }
+
+  private var controlBooks: Control.Books {
+    Control.Books(
+      enter: { [keeper, logger] action in
+        let problem = await keeper?.store(.all, entering: action)
+        logger.notice(
+          "administrator",
+          metadata: [
+            "action": "\(action.action)", "who": "\(action.who)", "key": "\(action.key)", "detail": "\(action.detail)",
+            "stored": keeper == nil || problem != nil ? "no" : "yes",
+          ])
+        return problem
+      },
+      read: { [keeper, clock] reading in
+        guard let keeper else { throw ErrorReport(error: "there is no history: the policy has no \"state\"") }
+        guard let store = keeper.store else {
+          throw ErrorReport(error: "the history cannot be read: \(keeper.problem ?? "it is not open yet")")
+        }
+        return try store.read(reading, at: clock.wall(clock.now()))
+      })
   }
 
   // MARK: - Stopping
 
   /// Lets open sessions end, then stops the milter, then what listens to it.
-  private func stop(_ milter: MilterThread, _ services: Services, _ sockets: [OpenSocket]) {
+  private func stop(_ milter: MilterThread, _ services: [Services], _ sockets: [OpenSocket]) {
     server.drain()
     logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
     let slice: Int32 = 20
@@ -289,12 +351,13 @@ final class Daemon: Sendable {
     milter.isToStop.withLock { $0 = true }
     server.stop()
     milter.done.wait()
-    let group = services.group
-    Task { await group.triggerGracefulShutdown() }
+    for group in services.map(\.group) { Task { await group.triggerGracefulShutdown() } }
     // Neither an administrator's connection that stays open nor a command that hangs may hold up the end.
-    if services.done.wait(timeout: .now() + Self.serviceSeconds) == .timedOut {
+    let end = DispatchTime.now() + Self.serviceSeconds
+    if services.contains(where: { $0.done.wait(timeout: end) == .timedOut }) {
       logger.warning("a connection to the control socket, or a command, has not come to its end; leaving it")
     }
+    keeper?.stop()
     for (socket, identity) in sockets { socket.remove(ifStill: identity) }
   }
 }

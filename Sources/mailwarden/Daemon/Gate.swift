@@ -1,21 +1,37 @@
 import Milter
 import WardenCore
 
-/// What every session shares: the engine, the clock and the way out for notices.
+/// What every session shares: the engine, the clock, what remembers what passed, and the way out for notices.
 struct Gate: Sendable {
   let engine: Engine
   let clock: LiveClock
+  let activity: Activity
+  let trail: Trail
   let outbox: Outbox
 
-  /// - Parameter queueID: the MTA's name for the message; asked for only where something has to be told.
+  /// - Parameter queueID: the MTA's name for the message; asked for only where it is needed.
   func decide(_ event: Event, queueID: () -> String?) -> Decision {
     let decision = engine.decide(event)
-    if !decision.notices.isEmpty { outbox.post(decision.notices, queueID: queueID()) }
+    activity.note(event, decision)
+    let hasPassed = event.step == .endOfMessage && !decision.isRefused
+    let name = hasPassed || !decision.notices.isEmpty ? queueID() : nil
+    if hasPassed, let name { trail.add(Passage(event, decision, queueID: name)) }
+    if !decision.notices.isEmpty { outbox.post(decision.notices, queueID: name) }
     return decision
   }
 
   /// A session's set-up under the policy of this moment.
   func setup() -> SMTPSession.Setup {
     SMTPSession.Setup(realms: engine.realms, networkPrefix: engine.policy.networkPrefix, needs: engine.needs)
+  }
+}
+
+extension Passage {
+  init(_ event: Event, _ decision: Decision, queueID: String) {
+    let isHeld = if case .hold = decision.verdict { true } else { false }
+    let subject = event.subject
+    self.init(
+      at: event.at, queueID: queueID, user: subject.user, ip: subject.ip, sender: subject.sender,
+      recipients: event.wants[.recipients], recipient: event.recipients.first?.address, isHeld: isHeld)
   }
 }

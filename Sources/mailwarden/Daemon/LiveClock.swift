@@ -1,17 +1,27 @@
 import Glibc
+import Synchronization
 import WardenCore
 
 /// Time for the live server: the wall clock as it was at the start, carried on by a clock that nobody sets.
 ///
 /// A step of the wall clock (NTP after boot, an administrator, a leap) then neither empties windows nor freezes them.
-struct LiveClock: Sendable {
+final class LiveClock: Sendable {
   /// Microseconds between the boot clock and the wall clock at the start.
-  private let offset: Int
+  private let offset: Atomic<Int>
 
-  init() { offset = Self.read(CLOCK_REALTIME) - Self.read(CLOCK_BOOTTIME) }
+  init() { offset = Atomic(Self.read(CLOCK_REALTIME) - Self.read(CLOCK_BOOTTIME)) }
 
   /// For events.
-  func now() -> Timestamp { Timestamp(microseconds: Self.read(CLOCK_BOOTTIME) + offset) }
+  func now() -> Timestamp {
+    Timestamp(microseconds: Self.read(CLOCK_BOOTTIME) + offset.load(ordering: .relaxed))
+  }
+
+  /// Goes on from a moment that an earlier process has seen: if the wall clock was set back meanwhile, what was counted must
+  /// not lie in the future.
+  func advance(to moment: Timestamp) {
+    let behind = moment.microseconds - now().microseconds
+    if behind > 0 { offset.add(behind, ordering: .relaxed) }
+  }
 
   /// What the wall clock, as it is set now, shows at that moment; for people.
   func wall(_ moment: Timestamp) -> Timestamp {

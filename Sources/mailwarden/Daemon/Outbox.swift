@@ -1,8 +1,11 @@
 import Logging
 import ServiceLifecycle
+import WardenControl
 import WardenCore
+import WardenStore
 
-/// What the engine has to tell, on its way to the log: bounded, and never waited for by mail.
+/// What the engine has to tell, on its way to the log, the history and the administrator's commands: bounded, and never
+/// waited for by mail.
 final class Outbox: Service {
   /// Notices that may wait; beyond that they are dropped and counted.
   static let bound = 8_192
@@ -12,18 +15,26 @@ final class Outbox: Service {
     let queueID: String?
   }
 
+  /// Where it all goes.
+  struct Ways: Sendable {
+    let logger: Logger
+    let clock: LiveClock
+    let runner: CommandRunner
+    let trail: Trail
+    let decisions: DecisionLog
+    /// Nothing where nothing survives a restart.
+    let keeper: StateKeeper?
+    /// Lets a rule's next trip on a key tell again.
+    let retry: @Sendable (Episode.ID) -> Void
+  }
+
   private let entries: AsyncStream<Entry>
   private let entrance: AsyncStream<Entry>.Continuation
   private let drops = SharedCount()
-  private let logger: Logger
-  private let runner: CommandRunner
-  /// Lets a rule's next trip on a key tell again.
-  private let retry: @Sendable (String, Key) -> Void
+  private let ways: Ways
 
-  init(logger: Logger, runner: CommandRunner, retry: @escaping @Sendable (String, Key) -> Void) {
-    self.logger = logger
-    self.runner = runner
-    self.retry = retry
+  init(_ ways: Ways) {
+    self.ways = ways
     (entries, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
   }
 
@@ -37,23 +48,68 @@ final class Outbox: Service {
 
   func run() async {
     await withGracefulShutdownHandler {
-      for await entry in entries { tell(entry) }
+      await withTaskGroup(of: Void.self) { group in
+        for await entry in entries {
+          ways.decisions.note(entry.notice, queueID: entry.queueID, at: ways.clock.wall(entry.notice.at))
+          guard let keeper = ways.keeper, entry.notice.kind == .blocked else {
+            tell(entry)
+            continue
+          }
+          // A block is told once it is stored: what was told must not be forgotten.
+          if unstored.withLock({ $0.add(entry) }) { group.addTask { await self.tellOnceStored(keeper) } }
+        }
+      }
     } onGracefulShutdown: {
       self.entrance.finish()
     }
   }
 
-  private func tell(_ entry: Entry) {
+  // MARK: - Blocks
+
+  /// Blocks that wait to be stored: those that come while others are being stored are stored together.
+  private struct Unstored {
+    var entries: [Entry] = []
+    var isStoring = false
+
+    /// - Returns: whether storing has to begin.
+    mutating func add(_ entry: Entry) -> Bool {
+      entries.append(entry)
+      defer { isStoring = true }
+      return !isStoring
+    }
+
+    mutating func take() -> [Entry] {
+      defer { entries = [] }
+      if entries.isEmpty { isStoring = false }
+      return entries
+    }
+  }
+  private let unstored = Locked(Unstored())
+
+  private func tellOnceStored(_ keeper: StateKeeper) async {
+    while true {
+      let entries = unstored.withLock { $0.take() }
+      if entries.isEmpty { return }
+      let problem = await keeper.store(.penalties)
+      for entry in entries { tell(entry, notStored: problem) }
+    }
+  }
+
+  // MARK: - Telling
+
+  private func tell(_ entry: Entry, notStored problem: String? = nil) {
     let notice = entry.notice
     var metadata: Logger.Metadata = [
       "rule": "\(notice.reason.rule)", "key": "\(notice.reason.key)", "reason": "\(notice.reason.sentence)",
-      "stage": "\(notice.step.name)", "until": "\(notice.reason.until.rfc3339)",
+      "stage": "\(notice.step.name)", "until": "\(ways.clock.wall(notice.reason.until).rfc3339)",
     ]
     let subject = notice.subject
     metadata["ip"] = subject.address.map { "\($0)" }
     metadata["user"] = subject.user.map { "\($0)" }
     metadata["sender"] = subject.sender.map { "\($0)" }
+    if problem != nil { metadata["stored"] = "no" }
     let queueID = entry.queueID.map { "\($0): " } ?? ""
+    let logger = ways.logger
     switch notice.kind {
     case .alert: logger.warning("\(queueID)alert", metadata: metadata)
     case .blocked: logger.warning("\(queueID)blocked", metadata: metadata)
@@ -63,14 +119,22 @@ final class Outbox: Service {
     case .run(let command):
       metadata["command"] = "\(command)"
       logger.notice("\(queueID)run", metadata: metadata)
-      let hasRoom = runner.post(
-        CommandRunner.Episode(
-          command: command, rule: notice.reason.rule, key: "\(notice.reason.key)", reason: notice.reason.sentence,
-          at: notice.at.rfc3339, until: notice.reason.until.rfc3339, stage: notice.step.name, user: subject.user,
-          ip: subject.ip.map { "\($0)" }, network: subject.network.map { "\($0)" }, sender: subject.sender,
-          queue_id: entry.queueID))
       // The account that goes on must not go on because others were busy.
-      if !hasRoom { retry(notice.reason.rule, notice.reason.key) }
+      if !ways.runner.post(episode(command, entry)) { ways.retry(notice.reason.episode) }
     }
+  }
+
+  /// What the command is told, with what the key has sent already: that can still be stopped.
+  private func episode(_ command: String, _ entry: Entry) -> CommandRunner.Episode {
+    let (notice, clock) = (entry.notice, ways.clock)
+    let start = notice.at - (notice.reason.window ?? .days(1))
+    let sent = ways.trail.sent(by: notice.reason.key, since: start, atMost: CommandRunner.mostQueueIDs)
+    let subject = notice.subject
+    return CommandRunner.Episode(
+      command: command, rule: notice.reason.rule, key: "\(notice.reason.key)", reason: notice.reason.sentence,
+      at: clock.wall(notice.at).rfc3339, until: clock.wall(notice.reason.until).rfc3339, stage: notice.step.name,
+      user: subject.user, ip: subject.ip.map { "\($0)" }, network: subject.network.map { "\($0)" },
+      sender: subject.sender, queue_id: entry.queueID,
+      queue_ids: sent.latest.filter { !$0.isHeld }.reversed().map(\.queueID))
   }
 }

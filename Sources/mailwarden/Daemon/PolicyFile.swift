@@ -1,5 +1,6 @@
 import Foundation
 import Milter
+import WardenAlerts
 import WardenPolicy
 
 /// A policy file on disk.
@@ -24,7 +25,7 @@ struct PolicyFile {
         } catch {
           return error.description
         }
-      }, load: load)
+      }, templateCheck: AlertTemplate.problem, load: load)
   }
 
   /// What `include` names: a file, or a folder's `*.yaml` in the order of their names.
