@@ -147,7 +147,7 @@ final class StateKeeper: Sendable {
       if state.withLock({ $0.store == nil }) { open() }
       let isIdle = ContinuousClock.now - lastWrite < .seconds(Self.idleInterval)
       if writesAll { lastWrite = .now }
-      let problem = write(all: writesAll, evenIfEmpty: isToStop || !isIdle)
+      let problem = write(all: writesAll, evenIfEmpty: isToStop || !isIdle || self.problem != nil)
       for ticket in tickets { ticket.settle(problem) }
       if isToStop { return close() }
       if problem == nil, ContinuousClock.now >= nextTidy {
@@ -176,8 +176,8 @@ final class StateKeeper: Sendable {
       } catch  where error.kind == .damaged {
         tell(try opened.store.beginAnew(because: error, wall: clock.wall(clock.now())))
       }
+      // Whether it can be written the first write shows.
       state.withLock { $0.store = opened.store }
-      note(nil)
     } catch {
       note(error)
       // Who is blocked stays blocked, even if no more can be stored.
@@ -277,6 +277,8 @@ final class StateKeeper: Sendable {
       giveBack(batch, taken)
       note(error)
       if error.kind == .damaged { beginAnew(store, because: error) }
+      // A file that was opened while nothing could be written stays so until it is opened anew.
+      if error.kind == .forbidden { close() }
       return error.description
     }
   }
