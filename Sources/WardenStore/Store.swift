@@ -10,6 +10,8 @@ public final class Store: Sendable {
   let days: LocalDays
   /// Nothing where an attempt to begin anew has failed: the next access tries again.
   private let pool: Locked<DatabasePool?>
+  /// Nothing where it is only read; let go when it is closed.
+  let lock: Locked<FolderLock?>
   /// Where `tidy` goes on next time.
   let tidying = Locked(TidyCursor())
 
@@ -26,9 +28,10 @@ public final class Store: Sendable {
     public var description: String { "the database was set aside as \(path): \(why)" }
   }
 
-  private init(path: String, pool: DatabasePool, zone: TimeZone) {
+  private init(path: String, pool: DatabasePool, lock: FolderLock?, zone: TimeZone) {
     self.path = path
     self.pool = Locked(pool)
+    self.lock = Locked(lock)
     days = LocalDays(zone: zone)
   }
 
@@ -44,24 +47,25 @@ public final class Store: Sendable {
   /// Opens a database to be read alone, where nothing can be written.
   public static func openReadOnly(folder: String, zone: TimeZone = .current) throws(StoreProblem) -> Store {
     let path = folder + "/mailwarden.sqlite"
-    return Store(path: path, pool: try DatabaseFile.openReadOnly(path), zone: zone)
+    return Store(path: path, pool: try DatabaseFile.openReadOnly(path), lock: nil, zone: zone)
   }
 
   static func open(
     folder: String, wall now: Timestamp, zone: TimeZone, checkedUpTo largest: Int
   ) throws(StoreProblem) -> Opened {
     try DatabaseFile.makeFolder(folder)
+    let lock = try FolderLock(folder)
     let path = folder + "/mailwarden.sqlite"
+    var setAside: SetAside?
+    let pool: DatabasePool
     do {
-      return Opened(
-        store: Store(path: path, pool: try DatabaseFile.open(path, checkedUpTo: largest), zone: zone), setAside: nil)
+      pool = try DatabaseFile.open(path, checkedUpTo: largest)
     } catch {
       guard error.kind == .damaged else { throw error }
-      let setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: error.why)
-      return Opened(
-        store: Store(path: path, pool: try DatabaseFile.open(path, checkedUpTo: largest), zone: zone),
-        setAside: setAside)
+      setAside = SetAside(path: try DatabaseFile.setAside(path, wall: now), why: error.why)
+      pool = try DatabaseFile.open(path, checkedUpTo: largest)
     }
+    return Opened(store: Store(path: path, pool: pool, lock: lock, zone: zone), setAside: setAside)
   }
 
   /// Sets a database aside that turned out to be damaged, and goes on with an empty one. Only for the thread that writes:
@@ -79,6 +83,7 @@ public final class Store: Sendable {
       _ = try? pool.writeWithoutTransaction { try $0.checkpoint(.truncate) }
       try? pool.close()
     }
+    lock.withLock { $0 = nil }
   }
 
   private func close(_ body: (DatabasePool) -> Void) {

@@ -235,6 +235,7 @@ struct DamageTests {
     let problem = StoreProblem(.damaged, doing: "write to", path: folder.database, why: "it is gone")
     _ = try store.beginAnew(because: problem, wall: .start)
     try store.write { $0.documents = ["a": .some("2")] }
+    store.die()
     #expect(try folder.open().store.load(at: .start).documents == ["a": "2"])
   }
 }

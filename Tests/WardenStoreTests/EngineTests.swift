@@ -124,6 +124,7 @@ struct EngineTests {
         try save(engine, store, at: traffic.now)
         try store.tidy(at: traffic.now, wall: traffic.now)
         if Bool.random(using: &random) { store.close() }
+        store.die()
         store = try folder.open().store
         engine = try restored(store, at: traffic.now)
         restarts += 1

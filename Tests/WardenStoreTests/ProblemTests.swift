@@ -77,6 +77,16 @@ struct ProblemTests {
     #expect(try folder.open().store.load(at: .start).documents == ["a": "2"])
   }
 
+  @Test("A folder serves one process at a time, and the next once that has let go")
+  func oneAtATime() throws {
+    let folder = try TestFolder()
+    let first = try folder.open().store
+    let problem = try problem { _ = try folder.open() }
+    #expect(problem.kind == .locked && problem.description.contains("another mailwarden runs with this folder"))
+    first.close()
+    #expect(throws: Never.self) { _ = try folder.open() }
+  }
+
   @Test("A bound on pages is a full disk: nothing of the write stays, and the next one works once there is room")
   func full() throws {
     let folder = try TestFolder()

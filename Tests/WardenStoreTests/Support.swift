@@ -113,3 +113,8 @@ extension Store {
 
   func number(_ sql: String) throws -> Int { try read("ask") { try $0.number(sql) ?? 0 } }
 }
+
+extension Store {
+  /// As its process would: the folder is free, and nothing was ended in good order.
+  func die() { lock.withLock { $0 = nil } }
+}
