@@ -27,11 +27,12 @@ demo: deps ## abusers against a private Postfix, stopped before your eyes (ONCE=
 test: deps ## all tests, also against real Postfix and Sendmail
 	swift test
 
-bench: deps ## the counters by themselves, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
-	for product in core-bench mailwarden bare-filter milter-load; do \
+bench: deps ## the counters, the state, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
+	for product in core-bench state-bench mailwarden bare-filter milter-load; do \
 	  swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
 	for part in table engine spray; do $(RELEASE)/release/core-bench $$part $(if $(QUICK),--quick) || exit 1; done
 	Benchmarks/run.sh $(RELEASE)/release $(if $(QUICK),--quick)
+	Benchmarks/state.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
 hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users

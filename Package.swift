@@ -77,6 +77,12 @@ let package = Package(
       name: "core-bench",
       dependencies: ["WardenCore", .product(name: "ArgumentParser", package: "swift-argument-parser")],
       path: "Benchmarks/CoreBench"),
+    .executableTarget(
+      name: "state-bench",
+      dependencies: [
+        "MilterClient", "WardenCore", "WardenPolicy", "WardenStore",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/StateBench"),
 
     .target(name: "HijackTraffic", dependencies: ["WardenCore"], path: "Benchmarks/HijackSuite/Traffic"),
     .executableTarget(

@@ -10,6 +10,10 @@ struct Comparison {
   private let hasPeers: Bool
   /// Aimed at, for each filter.
   private let secondsARound: Double
+  /// Between rounds, so that what a filter still does after its own does not fall into another's.
+  private let rest: Int
+  /// Messages a second; nothing: as many as go.
+  private let pace: Int?
 
   init(_ options: Options) throws {
     self.options = options
@@ -19,7 +23,9 @@ struct Comparison {
     let (full, quick) = hasPeers ? (Scenario.peers, Scenario.quickPeers) : (Scenario.full, Scenario.quick)
     scenarios = !chosen.isEmpty ? chosen : isQuick ? quick : full
     rounds = try options.number("rounds", default: isQuick ? 3 : 7)
-    secondsARound = isQuick ? 0.4 : 1.0
+    secondsARound = try options["seconds"].map { _ in Double(try options.number("seconds")) } ?? (isQuick ? 0.4 : 1.0)
+    rest = try options.number("rest", default: 0)
+    pace = try options["pace"].map { _ in try options.number("pace") }
   }
 
   /// Returns whether all filters let the same messages through.
@@ -33,13 +39,14 @@ struct Comparison {
     let peers = try options.all("peer").map { try Filter($0) }
     for peer in peers { try peer.waitUntilAnswering(seconds: 30) }
     let steps = try MilterClient(tested.place).negotiate().steps
-    let bare = try startBare(like: tested, in: folder)
-    let twin = try bare.first { try MilterClient($0.place).negotiate().steps == steps }
+    let others =
+      try options["beside"].map { [try startBeside($0, in: folder)] } ?? startBare(like: tested, in: folder)
+    let twin = try others.first { try MilterClient($0.place).negotiate().steps == steps }
 
-    var report = Report(filters: ([tested] + bare + peers).map(\.name), twin: twin?.name)
+    var report = Report(filters: ([tested] + others + peers).map(\.name), twin: twin?.name)
     report.printHead()
     for (number, scenario) in scenarios.enumerated() {
-      let entry = compare(scenario, [tested] + bare, peers, seed: UInt64(number) << 40)
+      let entry = compare(scenario, [tested] + others, peers, seed: UInt64(number) << 40)
       report.add(entry)
       // A filter that has died dies for the rest too.
       if entry.hasFaults { break }
@@ -54,6 +61,15 @@ struct Comparison {
     problems.forEach(complain)
     if problems.isEmpty { folder.remove() } else { complain("the filters' output is in \(folder.path)") }
     return problems.isEmpty
+  }
+
+  /// Starts the other filter of `NAME SOCKET COMMAND`, in place of the bare one.
+  private func startBeside(_ text: String, in folder: TemporaryFolder) throws -> Filter {
+    let words = text.split(separator: " ", maxSplits: 2).map(String.init)
+    guard words.count == 3, let place = MilterPlace(words[1]) else {
+      throw Options.Problem(text: "--beside is not \"NAME SOCKET COMMAND\": \(text)")
+    }
+    return try Child.start(name: words[0], command: words[2], place: place, log: folder.path + "/beside.log")
   }
 
   /// Starts the bare filter with what the filter under test negotiates; beside peers once with a reply to each
@@ -89,7 +105,8 @@ struct Comparison {
   private func compare(_ scenario: Scenario, _ alike: [Filter], _ peers: [Filter], seed: UInt64) -> Report.Entry {
     let filters = alike + peers
     var paces = filters.map { warmUp(scenario, $0, seed: seed) }
-    let slowest = paces[alike.indices].min()!
+    let asked = pace.map { Double($0) / Double(scenario.messages) }
+    let slowest = min(paces[alike.indices].min()!, asked ?? .infinity)
     for index in alike.indices { paces[index] = slowest }
     // A multiple of the connections, so that they end together.
     let sessions = paces.map {
@@ -102,7 +119,9 @@ struct Comparison {
       let roundSeed = seed + UInt64(number + 1) << 24
       // To and fro, so that none comes always after the same one.
       for index in number.isMultiple(of: 2) ? Array(filters.indices) : filters.indices.reversed() {
-        entry.rounds[index].append(Round(scenario, sessions: sessions[index], on: filters[index], seed: roundSeed))
+        sleep(UInt32(rest))
+        entry.rounds[index].append(
+          Round(scenario, sessions: sessions[index], on: filters[index], seed: roundSeed, pace: pace))
       }
     }
     return entry

@@ -1,12 +1,15 @@
 import Glibc
 import MilterClient
 
-/// Loads a milter with SMTP sessions and compares it with a bare libmilter filter under the same traffic.
+/// Loads a milter with SMTP sessions and compares it with a bare libmilter filter, or another one, under the same
+/// traffic.
 @main
 struct MilterLoad {
   static let usage = """
-    usage: milter-load --name NAME --command "PATH ARGUMENT..." --socket SOCKET --bare BARE_FILTER
-                       [--rounds N] [--quick | --scenario CONNECTIONS,RECIPIENTS,MESSAGES]
+    usage: milter-load --name NAME --command "PATH ARGUMENT..." --socket SOCKET
+                       (--bare BARE_FILTER | --beside "NAME SOCKET COMMAND")
+                       [--rounds N] [--seconds A_ROUND] [--rest SECONDS] [--pace MESSAGES_A_SECOND]
+                       [--quick | --scenario CONNECTIONS,RECIPIENTS,MESSAGES]
                        [--allow-refusals] [--json FILE]
                        [--peer "NAME LANGUAGE SOCKET PIDFILE..."]... [--reference NAME]...
                        [--absent "NAME WHY"]...
@@ -22,7 +25,9 @@ struct MilterLoad {
         try IdleSessions(Options(arguments.dropFirst(), values: ["socket", "pid", "sessions"])).run()
       } else {
         let values: Set = [
-          "name", "command", "socket", "bare", "rounds", "json", "scenario", "peer", "reference", "absent",
+          "name", "command", "socket", "bare", "beside", "rounds", "seconds", "rest", "pace", "json", "scenario",
+          "peer",
+          "reference", "absent",
         ]
         let options = try Options(arguments, values: values, switches: ["quick", "allow-refusals"])
         guard try Comparison(options).run() else { exit(1) }

@@ -21,12 +21,15 @@ struct Round: Codable, Sendable {
   }
 
   /// Plays that many sessions, on as many connections at a time as the scenario has.
-  init(_ scenario: Scenario, sessions: Int, on filter: Filter, seed: UInt64) {
+  /// - Parameter pace: messages a second, all connections together; nothing: as many as go.
+  init(_ scenario: Scenario, sessions: Int, on filter: Filter, seed: UInt64, pace: Int? = nil) {
     final class Supply: Sendable {
       let next = Atomic(0)
     }
     let supply = Supply()
+    let interval = pace.map { UInt64(scenario.messages * 1_000_000_000 / $0) } ?? 0
     let cpuBefore = filter.cpuTime
+    let start = nanoseconds()
     let (tallies, time) = runTogether(scenario.connections) {
       var tally = Tally()
       do {
@@ -35,6 +38,7 @@ struct Round: Codable, Sendable {
         while true {
           let number = supply.next.add(1, ordering: .relaxed).oldValue
           guard number < sessions else { break }
+          sleep(until: start + UInt64(number) * interval)
           let seed = seed &+ UInt64(number)
           if let policy {
             let isAtData = filter.language == .policyAtData

@@ -15,7 +15,7 @@ struct TemporaryFolder {
 
   /// Removes the folder and what the comparison has put into it.
   func remove() {
-    for name in ["tested", "bare", "bare-unanswered"] {
+    for name in ["tested", "bare", "bare-unanswered", "beside"] {
       for kind in ["log", "sock"] { unlink("\(path)/\(name).\(kind)") }
     }
     rmdir(path)

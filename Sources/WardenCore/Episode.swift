@@ -209,6 +209,7 @@ struct EpisodeLog: Sendable {
 
   /// Takes back what was stored; what has happened since is newer.
   mutating func restore(_ stored: [Episode]) {
+    episodes.reserveCapacity(min(capacity, episodes.count + stored.count))
     for episode in stored where episodes[episode.id] == nil && episodes.count < capacity {
       episodes[episode.id] = episode
     }

@@ -149,6 +149,7 @@ struct PenaltyBox {
 
   /// Takes back what was stored; what has come since is newer.
   mutating func restore(_ stored: [Penalty], now: Timestamp) {
+    penalties.reserveCapacity(min(capacity, penalties.count + stored.count))
     for penalty in stored where penalty.until > now && penalties[penalty.key] == nil && penalties.count < capacity {
       penalties[penalty.key] = penalty
       sweepAt = min(sweepAt, penalty.until)
