@@ -35,6 +35,9 @@ bench: deps ## the counters, the state, and the daemon beside a bare C filter an
 	Benchmarks/state.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
+soak: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
+	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
+
 hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users
 	swift build $(RELEASE_FLAGS) --product hijack-suite
 	$(RELEASE)/release/hijack-suite --enforce --seeds $(or $(SEEDS),101,102,103,104,105) \
@@ -52,4 +55,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench hijacks check format clean
+.PHONY: help deps build run demo test bench soak hijacks check format clean

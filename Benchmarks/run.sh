@@ -10,7 +10,7 @@ trap 'rm -rf "$work"' EXIT
 # The default policy, listening here. The traffic repeats its users faster than people write, so every rule observes; what
 # is counted, and what the MTA is asked for, stays what it is.
 sed -e "s|unix:/run/mailwarden/milter.sock|unix:$work/milter.sock|; s|/run/mailwarden/control.sock|$work/control.sock|" \
-    -e 's|^user:.*||; s|group: [a-z]*, ||' \
+    -e '/^state:/d' -e 's|^user:.*||; s|group: [a-z]*, ||' \
     -e '/^ *mode: /d; s|^\( *\)- name: .*|&\n\1  mode: observe|' \
     "$here/../Examples/policies/default.yaml" >"$work/policy.yaml"
 

@@ -16,7 +16,7 @@ trap 'exit 1' HUP INT TERM
 # The default policy, listening under a name: policy NAME
 policy() {
     sed -e "s|unix:/run/mailwarden/milter.sock|unix:$work/$1.sock|; s|/run/mailwarden/control.sock|$work/$1.control|" \
-        -e 's|^user:.*||' "$here/../Examples/policies/default.yaml"
+        -e '/^state:/d' -e 's|^user:.*||' "$here/../Examples/policies/default.yaml"
 }
 
 # What with.yaml has and without.yaml has not.
