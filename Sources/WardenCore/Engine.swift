@@ -500,6 +500,20 @@ public final class Engine: Sendable {
   /// More than anybody reads.
   private static let mostPairs = 1_000
 
+  /// What is looked at all the time: less than `status`, and quickly.
+  public struct Pulse: Sendable {
+    /// All that was ever counted for the server.
+    public let events: Int
+    public let evictedKeys: Int
+    public let memoryBound: Int
+  }
+
+  public var pulse: Pulse {
+    let table = rules.withLock { $0.table }
+    return Pulse(
+      events: totals.withLock { $0.events }, evictedKeys: table.figures().evicted, memoryBound: table.bound)
+  }
+
   public func status(at now: Timestamp) -> EngineStatus {
     let (book, table) = rules.withLock { ($0.book, $0.table) }
     let figures = table.figures()

@@ -119,6 +119,10 @@ struct EpisodeLog: Sendable {
   /// What has changed since it was last stored; kept only where there is a store.
   private(set) var changed: Set<Episode.ID> = []
   private let keepsChanges: Bool
+  /// Those of which there may be something to tell: of all others only time can bring news, and it is asked now and then.
+  private var candidates: Set<Episode.ID> = []
+  private var askTimeAt = Timestamp(microseconds: 0)
+  private static let timePause = TimeSpan.seconds(10)
   let capacity: Int
   /// The next moment to look for ended episodes: a full log must not be searched at each trip.
   private var sweepAt = Timestamp(microseconds: 0)
@@ -135,6 +139,7 @@ struct EpisodeLog: Sendable {
   ) -> Bool {
     let id = Episode.ID(rule: reason.rule, key: reason.key)
     note(id)
+    if isAlert { candidates.insert(id) }
     if episodes[id]?.isOver(at: now) == false {
       episodes[id]!.trip(reason, at: now, quiet: quiet, isObserved: isObserved, isAlert: isAlert)
       return false
@@ -162,6 +167,7 @@ struct EpisodeLog: Sendable {
     guard episodes[id] != nil else { return }
     body(&episodes[id]!)
     note(id)
+    if episodes[id]!.isAlert { candidates.insert(id) }
   }
 
   mutating func end(_ id: Episode.ID) { remove(id) }
@@ -178,18 +184,22 @@ struct EpisodeLog: Sendable {
 
   // MARK: - Telling
 
-  /// What there is to tell; forgets what is over and needs no telling.
+  /// What there is to tell; forgets what is over and needs no telling. What only time brings comes up to ten seconds late.
   mutating func news(at now: Timestamp, again: TimeSpan) -> [(Episode, Episode.News)] {
+    if askTimeAt <= now {
+      askTimeAt = now + Self.timePause
+      candidates.formUnion(episodes.keys)
+    }
     var found: [(Episode, Episode.News)] = []
-    var over: [Episode.ID] = []
-    for (id, episode) in episodes {
-      if let news = episode.news(at: now, again: again) {
+    for id in candidates {
+      let episode = episodes[id]
+      if let episode, let news = episode.news(at: now, again: again) {
         found.append((episode, news))
-      } else if episode.isOver(at: now) {
-        over.append(id)
+      } else {
+        candidates.remove(id)
+        if episode?.isOver(at: now) == true { remove(id) }
       }
     }
-    for id in over { remove(id) }
     return found
   }
 

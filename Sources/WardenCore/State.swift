@@ -68,18 +68,20 @@ extension Engine {
     public let cells: UnsafeRawBufferPointer
   }
 
-  /// What of a shard's counts has changed, in several short calls.
+  /// What of a shard's counts has changed.
+  /// - Parameter body: holds up nobody's mail, however long it takes: what it is given are copies.
   /// - Returns: what to give back if it could not be stored.
   public func takeChangedRecords(
     ofShard number: Int, at now: Timestamp, _ body: (StoredRecord) -> Void
   ) -> [UInt32] {
     let (book, table) = rules.withLock { ($0.book, $0.table) }
     var all: [UInt32] = []
+    var copies = RecordCopies()
     var hasMore = true
     while hasMore {
-      let part = table.takeChanges(ofShard: number, atMost: 500, at: now, book.layout) { record, last in
-        body(StoredRecord(name: record.name, touched: record.touched, last: last, cells: record.rawCells))
-      }
+      let part = table.takeChanges(ofShard: number, atMost: 500, at: now, book.layout) { copies.add($0, last: $1) }
+      copies.forEach(body)
+      copies.removeAll()
       all += part.taken
       hasMore = part.hasMore
     }
@@ -158,5 +160,35 @@ extension Engine {
   /// Somebody has been told, or will be: of the episode as it was then.
   public func tell(_ episode: Episode, _ news: Episode.News, at now: Timestamp) {
     episodes.withLock { $0.tell(episode.id, news, level: episode.level, at: now) }
+  }
+}
+
+/// Records one after the other, as they were when their shard was locked.
+private struct RecordCopies {
+  private var bytes: [UInt8] = []
+  private var records: [(name: Range<Int>, cells: Range<Int>, touched: UInt32, last: UInt32)] = []
+
+  mutating func add(_ record: Shard.Record, last: UInt32) {
+    let start = bytes.count
+    bytes.append(contentsOf: record.name)
+    let end = bytes.count
+    bytes.append(contentsOf: record.rawCells)
+    records.append((start..<end, end..<bytes.count, record.touched, last))
+  }
+
+  func forEach(_ body: (Engine.StoredRecord) -> Void) {
+    bytes.withUnsafeBytes { bytes in
+      for record in records {
+        body(
+          Engine.StoredRecord(
+            name: UnsafeRawBufferPointer(rebasing: bytes[record.name]), touched: record.touched, last: record.last,
+            cells: UnsafeRawBufferPointer(rebasing: bytes[record.cells])))
+      }
+    }
+  }
+
+  mutating func removeAll() {
+    bytes.removeAll(keepingCapacity: true)
+    records.removeAll(keepingCapacity: true)
   }
 }

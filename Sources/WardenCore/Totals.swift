@@ -56,6 +56,8 @@ public struct Totals: Sendable {
     held.add(1, at: now)
   }
 
+  var events: Int { rates.reduce(refused.total) { $0 + $1.total } }
+
   mutating func figures(at time: Timestamp) -> [Figure] {
     now = max(now, time)
     return Signal.allCases.map { Self.figure($0.name, &rates[Int($0.rawValue)], now) } + [

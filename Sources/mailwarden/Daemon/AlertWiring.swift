@@ -16,15 +16,15 @@ extension AlertSurroundings {
           prefix: engine.policy.networkPrefix, attempts: blocked?.attempts)
       },
       vitals: {
-        let status = engine.status(at: clock.now())
+        let pulse = engine.pulse
         var distress: [Distress.ID: String] = [:]
         if let problem = keeper?.problem { distress[Distress.ID(.database)] = problem }
-        if evicted.withLock({ $0 < status.evictedKeys }) {
+        if evicted.withLock({ $0 < pulse.evictedKeys }) {
           distress[Distress.ID(.memory)] =
-            "the counters have reached their bound of \(status.memoryBound / 1_000_000) MB, and keys that count are dropped"
+            "the counters have reached their bound of \(pulse.memoryBound / 1_000_000) MB, and keys that count are dropped"
         }
-        evicted.withLock { $0 = status.evictedKeys }
-        return Vitals(events: status.totals.reduce(0) { $0 + $1.total }, distress: distress)
+        evicted.withLock { $0 = pulse.evictedKeys }
+        return Vitals(events: pulse.events, distress: distress)
       },
       store: { told, documents, now in
         // The message before the mark: an episode that is marked as told has left its message.

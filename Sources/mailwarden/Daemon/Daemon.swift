@@ -62,7 +62,7 @@ final class Daemon: Sendable {
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     let gate = Gate(
-      engine: engine, clock: clock, activity: books.activity, trail: books.trail, outbox: outbox)
+      engine: engine, clock: clock, activity: keeper == nil ? nil : books.activity, trail: books.trail, outbox: outbox)
     server = MilterServer(
       name: "mailwarden", socket: try MilterSocket(configuration.milter.place),
       faultPolicy: { onFault.withLock { $0 } },

@@ -5,14 +5,15 @@ import WardenCore
 struct Gate: Sendable {
   let engine: Engine
   let clock: LiveClock
-  let activity: Activity
+  /// Nothing where there is no history.
+  let activity: Activity?
   let trail: Trail
   let outbox: Outbox
 
   /// - Parameter queueID: the MTA's name for the message; asked for only where it is needed.
   func decide(_ event: Event, queueID: () -> String?) -> Decision {
     let decision = engine.decide(event)
-    activity.note(event, decision)
+    activity?.note(event, decision)
     let hasPassed = event.step == .endOfMessage && !decision.isRefused
     let name = hasPassed || !decision.notices.isEmpty ? queueID() : nil
     if hasPassed, let name { trail.add(Passage(event, decision, queueID: name)) }

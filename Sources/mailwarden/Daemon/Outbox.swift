@@ -50,8 +50,12 @@ final class Outbox: Service {
     await withGracefulShutdownHandler {
       await withTaskGroup(of: Void.self) { group in
         for await entry in entries {
+          guard let keeper = ways.keeper else {
+            tell(entry)
+            continue
+          }
           ways.decisions.note(entry.notice, queueID: entry.queueID, at: ways.clock.wall(entry.notice.at))
-          guard let keeper = ways.keeper, entry.notice.kind == .blocked else {
+          guard entry.notice.kind == .blocked else {
             tell(entry)
             continue
           }
