@@ -88,6 +88,7 @@ extension Store {
     try write(batch) { sink in
       for shard in 0..<engine.shardCount { _ = engine.takeChangedRecords(ofShard: shard, at: now) { sink.put($0) } }
       count = sink.count
+      return nil
     }
     return count
   }

@@ -35,15 +35,18 @@ struct AlertDesk: Sendable {
     self.settings = settings
     self.host = host
     self.version = version
-    guard let document, let stored = try? JSONDecoder().decode(Stored.self, from: Data(document.utf8)) else { return }
+    guard let document, let stored = try? JSONDecoder().decode(Stored.self, from: Data(document.utf8)),
+      // A file can hold anything.
+      (0...Int(Int32.max)).contains(stored.serial)
+    else { return }
     // A clock that was set back must not keep us silent until it is there again.
-    sent = stored.sent.map { min($0, now) }
+    sent = stored.sent.map { max(.init(microseconds: 0), min($0, now)) }
     serial = stored.serial
     distress = DistressLog(
       stored.distress.map { old in
         var old = old
         // Nobody could see how it went on meanwhile.
-        (old.seen, old.told) = (now, old.told.map { min($0, now) })
+        (old.seen, old.told) = (now, old.told.map { max(.init(microseconds: 0), min($0, now)) })
         return old
       })
   }

@@ -1,5 +1,6 @@
 import Glibc
 import Subprocess
+import WardenCore
 
 /// Runs a program without a shell: a text on its standard input, a time limit, and the beginning of what it complained of.
 public struct ProgramRunner: Sendable {
@@ -26,6 +27,8 @@ public struct ProgramRunner: Sendable {
   /// What a program can be given: the largest pipe that anybody may have.
   public static let largestInput = 1 << 20
 
+  private static let readingPause = Duration.milliseconds(50)
+
   let limit: Duration
 
   public init(limit: Duration = .seconds(30)) { self.limit = limit }
@@ -45,14 +48,17 @@ public struct ProgramRunner: Sendable {
     let outcome: Outcome
     do {
       let status = try await within(limit) {
-        try await Self.status(of: program, Array(command.dropFirst()), stdin: stdin, errors: errors)
+        // Whoever complains at length must not wait for a reader.
+        let reading = Task { while (try? await Task.sleep(for: Self.readingPause)) != nil { errors.drain() } }
+        defer { reading.cancel() }
+        return try await Self.status(of: program, Array(command.dropFirst()), stdin: stdin, errors: errors)
       }
       outcome =
         if status == .exited(0) { .succeeded } else {
-          .failed(status: "\(status)", complaint: errors.text(atMost: Self.longestComplaint))
+          .failed(status: "\(status)", complaint: errors.text)
         }
     } catch is TimedOut {
-      outcome = .tookTooLong(limit: limit, complaint: errors.text(atMost: Self.longestComplaint))
+      outcome = .tookTooLong(limit: limit, complaint: errors.text)
     } catch let error as CancellationError {
       throw error
     } catch {
@@ -132,12 +138,24 @@ private final class Pipe: Sendable {
     return (ends[0], ends[1])
   }
 
-  /// What there is now, without waiting for more.
-  func text(atMost length: Int) -> String {
+  /// Takes what there is now, without waiting for more; keeps its beginning.
+  func drain() {
     _ = fcntl(exit, F_SETFL, O_NONBLOCK)
-    var bytes = [UInt8](repeating: 0, count: length)
-    let count = max(0, read(exit, &bytes, length))
-    let text = String(decoding: bytes[..<count], as: UTF8.self)
-    return text.split(whereSeparator: \.isNewline).joined(separator: "; ")
+    var bytes = [UInt8](repeating: 0, count: 65_536)
+    kept.withLock { kept in
+      while true {
+        let count = read(exit, &bytes, bytes.count)
+        guard count > 0 else { return }
+        kept += bytes[..<min(count, max(0, ProgramRunner.longestComplaint - kept.count))]
+      }
+    }
   }
+
+  /// What was kept.
+  var text: String {
+    drain()
+    return String(decoding: kept.withLock { $0 }, as: UTF8.self).split(whereSeparator: \.isNewline)
+      .joined(separator: "; ")
+  }
+  private let kept = Locked<[UInt8]>([])
 }

@@ -12,8 +12,8 @@ struct SilenceWatch: Sendable, Equatable {
     var longest: [Int: TimeSpan] = [:]
   }
 
-  private static let days = 7
-  private static let learning = TimeSpan.days(1)
+  fileprivate static let days = 7
+  fileprivate static let learning = TimeSpan.days(1)
   private static let shortest = TimeSpan.minutes(5)
   /// Looks that lie further apart than this were interrupted: the machine slept, or we did.
   private static let gap = TimeSpan.minutes(1)
@@ -69,12 +69,22 @@ struct SilenceWatch: Sendable, Equatable {
   var document: String { String(decoding: try! JSONEncoder().encode(learned), as: UTF8.self) }
 
   init(document: String?) {
-    self.init(document.flatMap { try? JSONDecoder().decode(Learned.self, from: Data($0.utf8)) } ?? Learned())
+    let stored = document.flatMap { try? JSONDecoder().decode(Learned.self, from: Data($0.utf8)) }
+    self.init(stored.flatMap { $0.isSound ? $0 : nil } ?? Learned())
   }
 }
 
 extension TimeSpan {
   fileprivate static func + (a: TimeSpan, b: TimeSpan) -> TimeSpan {
     TimeSpan(microseconds: a.microseconds + b.microseconds)
+  }
+}
+
+extension SilenceWatch.Learned {
+  /// A file can hold anything: numbers that one cannot calculate with are not believed.
+  fileprivate var isSound: Bool {
+    func isWithin(_ span: TimeSpan, _ most: TimeSpan) -> Bool { (.seconds(0)...most).contains(span) }
+    return isWithin(watched, SilenceWatch.learning) && longest.count <= SilenceWatch.days + 1
+      && longest.allSatisfy { isWithin($0.value, .days(36_500)) && (0...1_000_000).contains($0.key) }
   }
 }

@@ -101,12 +101,15 @@ public struct ControlServer {
     return try await answer { try await work(order) }
   }
 
-  /// A question that waits for a disk: on a thread of its own, so that no other question waits.
+  /// One question to the disk at a time: many at once must not take the threads on which alerts are sent.
+  private static let questions = DispatchQueue(label: "mailwarden.questions")
+
+  /// A question that waits for a disk, so that no other waits for it.
   private static func blocking(_ body: @escaping @Sendable () throws -> any Encodable & Sendable) async throws
     -> Response
   {
     let result = await withCheckedContinuation { continuation in
-      DispatchQueue.global().async { continuation.resume(returning: Result { try reply { try Opened(body()) } }) }
+      questions.async { continuation.resume(returning: Result { try reply { try Opened(body()) } }) }
     }
     return try result.get()
   }

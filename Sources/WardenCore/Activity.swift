@@ -28,6 +28,14 @@ public final class Activity: Sendable {
       }
     }
 
+    mutating func add(_ other: Counts) {
+      add(other.signals)
+      refused += other.refused
+      held += other.held
+      observed += other.observed
+      blocked += other.blocked
+    }
+
     mutating func add(_ kind: Notice.Kind) {
       switch kind {
       case .refused: refused += 1
@@ -63,6 +71,8 @@ public final class Activity: Sendable {
   private let bound: Int
   /// Minutes that may wait to be taken.
   private static let mostWaiting = 10
+  /// How many times `bound` keys of all kinds a minute has at most when its parts are put together.
+  private static let partsOfMinute = 4
 
   public init(bound: Int = 4_096) { self.bound = bound }
 
@@ -138,11 +148,33 @@ public final class Activity: Sendable {
     }
   }
 
-  /// What could not be stored.
+  /// What could not be stored: the parts of a minute become one again.
   public func giveBack(_ slices: [Slice]) {
     state.withLock { state in
-      state.done = slices + state.done
+      var minutes: [Slice] = []
+      for slice in slices + state.done {
+        if let last = minutes.last, last.minute == slice.minute {
+          minutes[minutes.count - 1] = sum(last, slice, &state.dropped)
+        } else {
+          minutes.append(slice)
+        }
+      }
+      state.done = minutes
       while state.done.count > Self.mostWaiting { state.dropped += state.done.removeFirst().counts.count }
     }
+  }
+
+  private func sum(_ first: Slice, _ second: Slice, _ dropped: inout Int) -> Slice {
+    var counts = first.counts
+    for (key, more) in second.counts {
+      if let place = counts.index(forKey: key) {
+        counts.values[place].add(more)
+      } else if counts.count < Self.partsOfMinute * bound {
+        counts[key] = more
+      } else {
+        dropped += 1
+      }
+    }
+    return Slice(minute: first.minute, counts: counts)
   }
 }

@@ -187,7 +187,10 @@ public final class Engine: Sendable {
       return
     }
     if rule.then.alert, isNew { decision.notices.append(notice(.alert, reason, event)) }
-    if isNew { decision.notices += rule.then.run.map { notice(.run($0), reason, event) } }
+    if !rule.then.run.isEmpty {
+      let commands = episodes.withLock { $0.commands(rule.then.run, for: reason.episode) }
+      decision.notices += commands.map { notice(.run($0), reason, event) }
+    }
     if let block = rule.then.block, let key = blocked(by: block, reason.key, book) {
       let until = self.block(key, trip.rule, reason, event, book, table, &decision)
       episodes.withLock {
@@ -352,8 +355,10 @@ public final class Engine: Sendable {
     return (penalty.flatMap { $0.until > now ? $0 : nil }, hadCounts)
   }
 
-  /// Ends an episode of which somebody could not be told: the rule's next trip on the key opens another.
-  public func endEpisode(_ id: Episode.ID) { episodes.withLock { $0.end(id) } }
+  /// A command that a notice asked for has been carried out; or has not, and the rule's next trip on the key asks again.
+  public func commandEnded(_ name: String, for id: Episode.ID, isDone: Bool) {
+    episodes.withLock { $0.commandEnded(name, for: id, isDone: isDone) }
+  }
 
   /// An administrator's override, for a while. One for the same target and rule takes the place of the one before.
   /// - Returns: false when there are too many.

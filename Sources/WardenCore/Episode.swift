@@ -29,6 +29,8 @@ public struct Episode: Sendable, Equatable, Codable {
   /// Whom the rule has blocked for it, and until when.
   public internal(set) var block: Block?
   public internal(set) var told: Told?
+  /// The rule's commands that have been carried out for it.
+  public internal(set) var ran: Set<String> = []
 
   public struct Block: Sendable, Equatable, Codable {
     public let key: Key
@@ -56,7 +58,7 @@ public struct Episode: Sendable, Equatable, Codable {
   /// An episode as it was stored.
   public init(
     id: ID, opened: Timestamp, last: Timestamp, quietAt: Timestamp, trips: Int, worst: Reason, isObserved: Bool,
-    isAlert: Bool, refused: Int, held: Int, block: Block?, told: Told?
+    isAlert: Bool, refused: Int, held: Int, block: Block?, told: Told?, ran: Set<String> = []
   ) {
     self.id = id
     self.opened = opened
@@ -70,6 +72,7 @@ public struct Episode: Sendable, Equatable, Codable {
     self.held = held
     self.block = block
     self.told = told
+    self.ran = ran
   }
 
   init(_ id: ID, reason: Reason, at now: Timestamp, quiet: TimeSpan, isObserved: Bool, isAlert: Bool) {
@@ -119,6 +122,8 @@ struct EpisodeLog: Sendable {
   /// What has changed since it was last stored; kept only where there is a store.
   private(set) var changed: Set<Episode.ID> = []
   private let keepsChanges: Bool
+  /// Commands that were asked for and have not ended. Not stored: after a restart they are asked for again.
+  private var underWay: [Episode.ID: Set<String>] = [:]
   /// Those of which there may be something to tell: of all others only time can bring news, and it is asked now and then.
   private var candidates: Set<Episode.ID> = []
   private var askTimeAt = Timestamp(microseconds: 0)
@@ -144,6 +149,7 @@ struct EpisodeLog: Sendable {
       episodes[id]!.trip(reason, at: now, quiet: quiet, isObserved: isObserved, isAlert: isAlert)
       return false
     }
+    underWay[id] = nil
     if episodes[id] == nil { makeRoom(at: now) }
     episodes[id] = Episode(id, reason: reason, at: now, quiet: quiet, isObserved: isObserved, isAlert: isAlert)
     sweepAt = min(sweepAt, now + quiet)
@@ -170,7 +176,20 @@ struct EpisodeLog: Sendable {
     if episodes[id]!.isAlert { candidates.insert(id) }
   }
 
-  mutating func end(_ id: Episode.ID) { remove(id) }
+  /// Which of a rule's commands are to be run now: those that have not been, and are not under way.
+  mutating func commands(_ names: [String], for id: Episode.ID) -> [String] {
+    guard let episode = episodes[id] else { return [] }
+    let missing = names.filter { !episode.ran.contains($0) && underWay[id]?.contains($0) != true }
+    if !missing.isEmpty { underWay[id, default: []].formUnion(missing) }
+    return missing
+  }
+
+  /// - Parameter isDone: else it was never begun, and the next trip asks for it again.
+  mutating func commandEnded(_ name: String, for id: Episode.ID, isDone: Bool) {
+    underWay[id]?.remove(name)
+    if underWay[id]?.isEmpty == true { underWay[id] = nil }
+    if isDone { change(id) { $0.ran.insert(name) } }
+  }
 
   mutating func end(key: Key) {
     for id in episodes.keys.filter({ $0.key == key }) { remove(id) }
@@ -180,7 +199,12 @@ struct EpisodeLog: Sendable {
     if episodes.removeValue(forKey: id) != nil { note(id) }
   }
 
-  private mutating func note(_ id: Episode.ID) { if keepsChanges { changed.insert(id) } }
+  private mutating func note(_ id: Episode.ID) {
+    guard keepsChanges else { return }
+    // Where nothing can be stored for long, what is gone meanwhile must not fill the list.
+    if changed.count > 2 * capacity + 1_024 { changed = Set(episodes.keys) }
+    changed.insert(id)
+  }
 
   // MARK: - Telling
 

@@ -113,13 +113,18 @@ struct PenaltyBox {
   mutating func remove(_ key: Key) -> Penalty? {
     guard let penalty = penalties.removeValue(forKey: key) else { return nil }
     if keepsChanges { changed.insert(key) }
+    tried.remove(key)
     note(penalty, -1)
     return penalty
   }
 
   mutating func removeExpired(now: Timestamp) {
     // Gathered first: removing while walking would copy the whole box.
-    for key in penalties.values.filter({ $0.until <= now }).map(\.key) { remove(key) }
+    for key in penalties.values.filter({ $0.until <= now }).map(\.key) {
+      remove(key)
+      // What is over the store drops by itself: where it cannot, the list must not grow.
+      changed.remove(key)
+    }
     sweepAt = max(now + .seconds(1), penalties.values.lazy.map(\.until).min() ?? now)
   }
 

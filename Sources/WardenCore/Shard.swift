@@ -486,6 +486,8 @@ package struct Shard {
     let id = order[hand]
     let segment = segments[id]!
     for (record, handle) in segment.records(id) where !record.isDead {
+      // That nothing is left of a released key has to be stored first.
+      if record.hasChanged, record.used == 0 { continue }
       if isIdle(record, layout) {
         remove(at: place(of: handle, record.hash))
       } else if let evicting, evicting == .anything || !isSpared(record, layout) {

@@ -40,14 +40,17 @@ public struct StoredState: Sendable {
 
 extension Store {
   /// One transaction; durable when it returns, and not there at all where it throws.
-  /// - Parameter records: puts what has changed of the counters into the sink.
-  public func write(_ batch: Batch, records: (RecordSink) -> Void = { _ in }) throws(StoreProblem) {
+  /// - Parameter records: puts what has changed of the counters into the sink, and says under which roots, where those have
+  ///   changed since the batch was made.
+  public func write(
+    _ batch: Batch, records: (RecordSink) -> Engine.Roots? = { _ in nil }
+  ) throws(StoreProblem) {
     try write("write to") { database in
-      try RootRows.write(batch.roots, at: batch.now, database)
       if batch.voidsRecords { try database.execute(sql: "DELETE FROM records") }
       let sink = try RecordSink(database)
-      records(sink)
+      let roots = records(sink)
       if let problem = sink.problem { throw problem }
+      try RootRows.write(roots ?? batch.roots, at: batch.now, database)
       try PenaltyRows.write(batch.changes.penalties, database)
       try EpisodeRows.write(batch.changes.episodes, database)
       try OrderRows.write(batch.changes.orders, database)
@@ -58,6 +61,7 @@ extension Store {
       try DecisionRows.add(batch.decisions, &keys, database)
       try ActionRows.add(batch.actions, database)
     }
+    try checkPlace()
   }
 
   /// Everything but the counters.

@@ -5,7 +5,7 @@ import WardenCore
 enum EpisodeRows {
   private static let columns = """
     rule, key, terms, found, reason_key, reason_until, opened, last, quiet_at, trips, observed, alert, refused, held,
-    block_key, block_since, block_until, told_at, told_level
+    block_key, block_since, block_until, told_at, told_level, ran
     """
 
   static func write(_ changes: [Episode.ID: Episode?], _ database: Database) throws {
@@ -13,7 +13,8 @@ enum EpisodeRows {
     var terms = try TermsTable(database)
     let put = try RawStatement(
       database,
-      "INSERT OR REPLACE INTO episodes (\(columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")
+      "INSERT OR REPLACE INTO episodes (\(columns)) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+    )
     let delete = try RawStatement(database, "DELETE FROM episodes WHERE rule = ? AND key = ?")
     for (id, episode) in changes {
       guard let episode else {
@@ -41,6 +42,8 @@ enum EpisodeRows {
       put.bind(17, episode.block?.until.microseconds)
       put.bind(18, episode.told?.at.microseconds)
       put.bind(19, episode.told?.level)
+      // Names of commands have no spaces.
+      put.bind(20, episode.ran.sorted().joined(separator: " "))
       try put.run()
     }
   }
@@ -78,6 +81,6 @@ enum EpisodeRows {
     return Episode(
       id: Episode.ID(rule: row.text(0), key: key), opened: opened, last: last, quietAt: quietAt, trips: row.int(9),
       worst: worst, isObserved: row.int(10) != 0, isAlert: row.int(11) != 0, refused: row.int(12), held: row.int(13),
-      block: block, told: told)
+      block: block, told: told, ran: Set(row.text(19).split(separator: " ").map(String.init)))
   }
 }

@@ -34,7 +34,7 @@ enum Schema {
       reason_until INTEGER NOT NULL, opened INTEGER NOT NULL, last INTEGER NOT NULL, quiet_at INTEGER NOT NULL,
       trips INTEGER NOT NULL, observed INTEGER NOT NULL, alert INTEGER NOT NULL, refused INTEGER NOT NULL,
       held INTEGER NOT NULL, block_key BLOB, block_since INTEGER, block_until INTEGER, told_at INTEGER,
-      told_level INTEGER, PRIMARY KEY (rule, key)) WITHOUT ROWID;
+      told_level INTEGER, ran TEXT NOT NULL, PRIMARY KEY (rule, key)) WITHOUT ROWID;
     CREATE TABLE passages (
       id INTEGER PRIMARY KEY, at INTEGER NOT NULL, queue_id TEXT NOT NULL, user TEXT, ip TEXT, sender TEXT,
       recipients INTEGER NOT NULL, recipient TEXT, held INTEGER NOT NULL);

@@ -10,6 +10,8 @@ public final class Store: Sendable {
   let days: LocalDays
   /// Nothing where an attempt to begin anew has failed: the next access tries again.
   private let pool: Locked<DatabasePool?>
+  /// Which files they were when they were opened.
+  private let files: Locked<[FileIdentity]>
   /// Nothing where it is only read; let go when it is closed.
   let lock: Locked<FolderLock?>
   /// Where `tidy` goes on next time.
@@ -31,6 +33,7 @@ public final class Store: Sendable {
   private init(path: String, pool: DatabasePool, lock: FolderLock?, zone: TimeZone) {
     self.path = path
     self.pool = Locked(pool)
+    files = Locked(Self.files(at: path))
     self.lock = Locked(lock)
     days = LocalDays(zone: zone)
   }
@@ -93,6 +96,27 @@ public final class Store: Sendable {
     }
   }
 
+  // MARK: - Its place
+
+  private struct FileIdentity: Equatable, Sendable {
+    let device: UInt
+    let number: UInt
+  }
+
+  private static func files(at path: String) -> [FileIdentity] {
+    [path, path + "-wal"].map { path in
+      var status = stat()
+      return stat(path, &status) == 0
+        ? FileIdentity(device: UInt(status.st_dev), number: UInt(status.st_ino)) : FileIdentity(device: 0, number: 0)
+    }
+  }
+
+  /// Whether what was written is where the next process looks for it: SQLite goes on in files that have been removed.
+  func checkPlace() throws(StoreProblem) {
+    guard files.withLock({ $0 != Self.files(at: path) }) else { return }
+    throw StoreProblem(.moved, doing: "write to", path: path, why: "another file is in its place, or none")
+  }
+
   // MARK: - Access
 
   private func connections() throws(StoreProblem) -> DatabasePool {
@@ -102,6 +126,7 @@ public final class Store: Sendable {
       do throws(StoreProblem) {
         let new = try DatabaseFile.open(path, checkedUpTo: 0)
         pool = new
+        files.withLock { $0 = Self.files(at: path) }
         return .success(new)
       } catch {
         return .failure(error)

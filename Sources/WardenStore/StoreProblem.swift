@@ -12,6 +12,8 @@ public struct StoreProblem: Error, Sendable, CustomStringConvertible {
     case full
     /// No permission to write there, or nothing there can be written at all.
     case forbidden
+    /// It was removed or replaced while it was open: it has to be opened anew, and everything written again.
+    case moved
     case other
   }
 
@@ -38,6 +40,7 @@ public struct StoreProblem: Error, Sendable, CustomStringConvertible {
     case .locked: "another process holds it"
     case .full: "no room is left on its disk"
     case .forbidden: "nothing can be written there"
+    case .moved: "it was removed or replaced"
     case .other: "it failed"
     }
   }

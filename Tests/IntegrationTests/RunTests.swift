@@ -101,6 +101,45 @@ struct RunTests {
     #expect(try daemon.stop() == 0)
   }
 
+  @Test(
+    "A command that a crash or a full queue has kept from running runs at the next trip; alerts are told all the same")
+  func runAgain() throws {
+    let marks = folder.file("marks")
+    func policy(_ command: String) -> String {
+      """
+      state: \(folder.file("state"))
+      commands: {lock: [/bin/sh, -c, '\(command)'], note: [/usr/bin/tee, -a, \(folder.file("alerts"))]}
+      alerts: {run: note, wait: 1s, interval: 1s, at-most: 1000 per 1h}
+      rules: [{name: cap, count: messages, per: sender, limit: 1 per 1h, then: [alert, run lock]}]
+      """
+    }
+    // More than can run at once and wait.
+    let senders = (0..<300).map { "s\($0)@b.test" }
+    let daemon = try TestDaemon(policy: policy("sleep 60"), folder: folder)
+    for sender in senders { try send(daemon, from: sender) }
+    try eventually("somebody was told of everything", within: 60) {
+      let told = ((try? folder.read("alerts")) ?? "").split(separator: "\n").compactMap {
+        try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+      }
+      let episodes = told.map { ($0["episodes"] as? [Any])?.count ?? 0 }.reduce(0, +)
+      let more = told.flatMap { $0["more"] as? [[String: Any]] ?? [] }.compactMap { $0["episodes"] as? Int }
+      return episodes + more.reduce(0, +) >= senders.count
+    }
+    daemon.kill()
+    try daemon.write(policy: policy("echo >>\(marks)"))
+    try daemon.start()
+    func marked() -> Int { ((try? folder.read("marks")) ?? "").utf8.count }
+    for sender in senders { try send(daemon, 1, from: sender) }
+    try eventually("all have run", within: 60) {
+      // What had no room comes with the next trip.
+      for sender in senders where marked() < senders.count { try send(daemon, 1, from: sender) }
+      return marked() >= senders.count
+    }
+    let count = marked()
+    for sender in senders.prefix(20) { try send(daemon, 1, from: sender) }
+    #expect(count == senders.count && marked() == count, "none runs twice in its episode")
+  }
+
   @Test("A command that is missing, or fails, is told in the log; mail goes on")
   func failing() throws {
     let daemon = try daemon(["gone": ["/nonexistent/lock"], "bad": ["/usr/bin/false"]])

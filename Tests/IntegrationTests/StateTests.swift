@@ -105,6 +105,64 @@ struct StateTests {
     #expect(try send(daemon, 9, as: "bob") == 3)
   }
 
+  @Test("Another policy at the next start counts by itself, and what both count goes on")
+  func otherPolicy() throws {
+    let daemon = try daemon("  - {name: cap, count: messages, per: user, limit: 9 per 1h, then: tempfail}")
+    let policy = { (rule: String) in
+      """
+      state: \(folder.file("state"))
+      rules:
+        - {name: cap, count: messages, per: user, limit: 9 per 1h, then: tempfail}
+        - {name: other, count: \(rule), per: user, limit: 2 per 1d, then: alert}
+      """
+    }
+    try send(daemon, 1, as: "alice")
+    for rule in ["recipients", "bad-recipients", "logins"] {
+      #expect(try daemon.stop() == 0)
+      try daemon.write(policy: policy(rule))
+      try daemon.start()
+      // Nothing of what the rule before has counted.
+      #expect(try daemon.count("user:alice", rule: "other") == 0, "\(rule)")
+      try send(daemon, 2, as: "alice")
+    }
+    #expect(try daemon.count("user:alice", rule: "cap") == 7)
+  }
+
+  @Test(
+    "State that is removed or moved away while the daemon runs is noticed, and all of it is written anew",
+    arguments: ["folder removed", "folder moved", "file removed", "log removed"])
+  func moved(_ how: String) throws {
+    let daemon = try daemon(Self.cap)
+    try send(daemon, 2, as: "alice")
+    _ = try daemon.command("block", "user:first", "--for", "1d")
+    let state = folder.file("state")
+    switch how {
+    case "folder removed": try FileManager.default.removeItem(atPath: state)
+    case "folder moved": try FileManager.default.moveItem(atPath: state, toPath: state + "-elsewhere")
+    case "file removed": try FileManager.default.removeItem(atPath: state + "/mailwarden.sqlite")
+    default: try FileManager.default.removeItem(atPath: state + "/mailwarden.sqlite-wal")
+    }
+    // Not acknowledged as stored where the next process would not find it.
+    let answer = try daemon.command("block", "user:second", "--for", "1d")
+    #expect(answer.output.contains("not stored"), "\(answer.output)")
+    try eventually("it is stored again") {
+      try !daemon.command("block", "user:third", "--for", "1d").output.contains("not stored")
+    }
+    daemon.kill()
+    try daemon.start()
+    #expect(try Set(daemon.blockedKeys) == ["user:first", "user:second", "user:third"])
+    #expect(try daemon.count("user:alice", rule: "cap") == 2)
+  }
+
+  @Test("A stop that cannot store what has changed says so")
+  func lostAtStop() throws {
+    try folder.write("", to: "state")
+    let daemon = try daemon(Self.cap)
+    try send(daemon, 2, as: "alice")
+    #expect(try daemon.stop() == 0)
+    #expect(try daemon.logLine("what has changed and could not be stored is lost").contains(" critical "))
+  }
+
   @Test("Counts that nobody waited for are stored within seconds")
   func storedByItself() throws {
     let daemon = try daemon(Self.cap)

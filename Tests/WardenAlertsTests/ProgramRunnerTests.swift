@@ -86,4 +86,15 @@ import WardenTestKit
     }
     #expect(try await ProgramRunner().run([], input: "") == .notRun("there is no program"))
   }
+
+  @Test("A program that complains at length comes to its end, and the beginning is kept")
+  func longComplaint() async throws {
+    let script = "echo first >&2; head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 3"
+    let outcome = try await ProgramRunner().run(["/bin/sh", "-c", script], input: "")
+    guard case .failed("exited(3)", let complaint) = outcome else {
+      Issue.record("\(outcome)")
+      return
+    }
+    #expect(complaint.hasPrefix("first; xxx") && complaint.utf8.count <= ProgramRunner.longestComplaint + 2)
+  }
 }

@@ -124,4 +124,17 @@ import WardenCore
 
   @Test("A document that is none begins anew", arguments: [nil, "", "{}", "[1]"])
   func document(text: String?) { #expect(SilenceWatch(document: text) == SilenceWatch()) }
+
+  @Test(
+    "A document with absurd numbers is not believed",
+    arguments: [
+      #"{"watched":9223372036854775807,"longest":{}}"#,
+      #"{"watched":86400000000,"longest":{"20000":9223372036854775807}}"#,
+      #"{"watched":-5,"longest":{}}"#, #"{"watched":1,"longest":{"-9223372036854775808":1}}"#, "garbage",
+    ])
+  func absurd(_ document: String) {
+    var watch = SilenceWatch(document: document)
+    #expect(watch.learned == SilenceWatch.Learned())
+    for second in 0..<10 { _ = watch.look(at: .start + .seconds(second), events: second / 3, tenths: 30) }
+  }
 }

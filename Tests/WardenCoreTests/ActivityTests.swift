@@ -80,6 +80,18 @@ struct ActivityTests {
     #expect(activity.dropped == 200)
   }
 
+  @Test("What is given back again and again stays one minute, and nothing of it is lost")
+  func givenBackOften() {
+    let server = Server()
+    for _ in 0..<50 {
+      note(server, message(server, "alice", "192.0.2.7"))
+      activity.giveBack(activity.take())
+    }
+    let slices = activity.take()
+    #expect(slices.count == 1 && activity.dropped == 0)
+    #expect(sum(slices, .user("alice")) == ["messages": 50, "recipients": 50])
+  }
+
   @Test("Where nothing can be stored only the latest minutes wait")
   func waiting() {
     let server = Server()

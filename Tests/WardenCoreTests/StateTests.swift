@@ -184,6 +184,63 @@ struct StateTests {
     #expect(try other.sent(30) == 25)
   }
 
+  @Test("That nothing is left of a released key is not forgotten before it is stored")
+  func releaseStaysUntilStored() throws {
+    let layout = Shard.Layout(meters: [Meter(.count)])
+    var shard = Shard(bound: 1_000_000, keepsChanges: true)
+    func add(_ name: String) {
+      Array(name.utf8).withUnsafeBytes {
+        let record = shard.record(for: $0, UInt32(truncatingIfNeeded: name.hashValue), roomFor: 1, layout)!
+        var cells = record.cells
+        layout.meters[0]!.add(1, to: &cells, at: shard.now)
+        record.cells = cells
+      }
+    }
+    shard.advance(to: .start)
+    add("alice")
+    while shard.hasChanges { _ = shard.takeChanges(atMost: 100, layout) { _, _ in } }
+    Array("alice".utf8).withUnsafeBytes {
+      shard.forgetCounts($0, UInt32(truncatingIfNeeded: "alice".hashValue), layout)
+    }
+    // The hand goes round many times meanwhile.
+    for number in 0..<30_000 {
+      shard.advance(to: .start + .seconds(number))
+      add("key \(number)")
+    }
+    var emptied: [String] = []
+    while shard.hasChanges {
+      _ = shard.takeChanges(atMost: 100, layout) { record, _ in
+        if record.rawCells.isEmpty { emptied.append(String(decoding: record.name, as: UTF8.self)) }
+      }
+    }
+    #expect(emptied == ["alice"])
+  }
+
+  @Test("A command is asked for once an episode, and again where it has not been carried out")
+  func commands() throws {
+    var rule = Rule("cap", .messages, per: .user, .of(1, per: .hours(1)), then: .alert)
+    rule.then.run = ["lock", "tell"]
+    let policy = Policy(rules: [rule])
+    let server = Server(Engine(policy: policy, keepsChanges: true))
+    let id = Episode.ID(rule: "cap", key: .user("alice"))
+    func asked(_ server: Server) throws -> [String] {
+      let before = server.notices.count
+      try server.send()
+      return server.notices[before...].compactMap { if case .run(let name) = $0.kind { name } else { nil } }
+    }
+    #expect(try asked(server) == [] && asked(server) == ["lock", "tell"])
+    server.engine.commandEnded("lock", for: id, isDone: true)
+    server.engine.commandEnded("tell", for: id, isDone: false)
+    #expect(try asked(server) == ["tell"] && asked(server) == [])
+    // What is under way when the process ends is asked for by the next.
+    var shelf = Shelf()
+    shelf.take(from: server.engine, at: server.now)
+    let other = Server(shelf.engine(policy, at: server.now), at: server.now)
+    #expect(try asked(other) == ["tell"])
+    other.wait(.hours(2))
+    #expect(try asked(other) == [] && asked(other) == ["lock", "tell"])
+  }
+
   @Test("Where nothing can be stored, the list of what has changed stays bounded")
   func changesStayBounded() throws {
     let layout = Shard.Layout(meters: [Meter(.count)])

@@ -40,6 +40,7 @@ struct DamageTests {
       for shard in 0..<engine.shardCount {
         _ = engine.takeChangedRecords(ofShard: shard, at: traffic.now) { sink.put($0) }
       }
+      return nil
     }
     store.close()
     return try Data(contentsOf: URL(fileURLWithPath: folder.database))
@@ -68,6 +69,7 @@ struct DamageTests {
         for shard in 0..<engine.shardCount {
           _ = engine.takeChangedRecords(ofShard: shard, at: traffic.now) { sink.put($0) }
         }
+        return nil
       }
       _ = try store.history(key: Self.alice, from: .start + .days(-1), to: .start + .days(1), period: .minute)
       _ = try store.report(day: "2026-11-24", at: .start)

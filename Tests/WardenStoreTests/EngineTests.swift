@@ -83,6 +83,7 @@ struct EngineTests {
     batch.roots = engine.roots
     try store.write(batch) { sink in
       for shard in 0..<engine.shardCount { _ = engine.takeChangedRecords(ofShard: shard, at: now) { sink.put($0) } }
+      return nil
     }
   }
 
@@ -176,6 +177,7 @@ struct EngineTests {
           }
         }
       }
+      return nil
     }
     let known = Set((0..<100).map { Key(.user("user\($0)")).bytes })
     func tidy(_ keys: Int) throws -> Int {

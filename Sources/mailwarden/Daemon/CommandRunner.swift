@@ -33,11 +33,22 @@ struct CommandRunner: Service {
 
   private let logger: Logger
   private let commands: Locked<[String: [String]]>
-  private let entries: AsyncStream<Episode>
-  private let entrance: AsyncStream<Episode>.Continuation
-  private let drops = SharedCount()
+  private struct Entry: Sendable {
+    let episode: Episode
+    let id: WardenCore.Episode.ID
+  }
 
-  init(commands: [String: [String]], logger: Logger) {
+  private let entries: AsyncStream<Entry>
+  private let entrance: AsyncStream<Entry>.Continuation
+  private let drops = SharedCount()
+  /// Called once a command has been carried out, however it ended.
+  private let ended: @Sendable (_ command: String, WardenCore.Episode.ID) -> Void
+
+  init(
+    commands: [String: [String]], logger: Logger,
+    ended: @escaping @Sendable (_ command: String, WardenCore.Episode.ID) -> Void
+  ) {
+    self.ended = ended
     self.logger = logger
     self.commands = Locked(commands)
     (entries, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
@@ -48,8 +59,8 @@ struct CommandRunner: Service {
   func replace(commands new: [String: [String]]) { commands.withLock { $0 = new } }
 
   /// - Returns: whether there was room.
-  func post(_ episode: Episode) -> Bool {
-    guard case .dropped = entrance.yield(episode) else { return true }
+  func post(_ episode: Episode, of id: WardenCore.Episode.ID) -> Bool {
+    guard case .dropped = entrance.yield(Entry(episode: episode, id: id)) else { return true }
     drops.add()
     return false
   }
@@ -58,12 +69,12 @@ struct CommandRunner: Service {
     await withGracefulShutdownHandler {
       await withTaskGroup(of: Void.self) { group in
         var running = 0
-        for await episode in entries {
+        for await entry in entries {
           if running == Self.atOnce {
             await group.next()
             running -= 1
           }
-          group.addTask { await execute(episode) }
+          group.addTask { await execute(entry) }
           running += 1
         }
       }
@@ -72,12 +83,14 @@ struct CommandRunner: Service {
     }
   }
 
-  private func execute(_ episode: Episode) async {
+  private func execute(_ entry: Entry) async {
+    let episode = entry.episode
     // A reload may have taken it away meanwhile.
-    guard let command = commands.withLock({ $0[episode.command] }) else { return }
+    guard let command = commands.withLock({ $0[episode.command] }) else { return ended(episode.command, entry.id) }
     var metadata: Logger.Metadata = ["command": "\(episode.command)", "key": "\(episode.key)"]
-    // When we are stopped, the command is, too.
+    // What a stop has kept from its end is asked for again after the start.
     guard let outcome = try? await ProgramRunner().run(command, input: JSONCoding.text(episode) + "\n") else { return }
+    ended(episode.command, entry.id)
     switch outcome {
     case .succeeded: return logger.info("command ended", metadata: metadata)
     case .failed(let status, let complaint):

@@ -50,7 +50,9 @@ final class Daemon: Sendable {
       policy: configuration.policy, roots: .init(seed: HashSeed(.random(in: 0 ... .max), .random(in: 0 ... .max))),
       keepsChanges: configuration.state != nil)
     self.engine = engine
-    runner = CommandRunner(commands: configuration.commands, logger: logger)
+    runner = CommandRunner(commands: configuration.commands, logger: logger) {
+      engine.commandEnded($0, for: $1, isDone: true)
+    }
     keeper = configuration.state.map { [clock, books] folder in
       StateKeeper(
         folder: folder, settings: configuration.history, engine: engine, clock: clock, books: books, logger: logger)
@@ -58,7 +60,7 @@ final class Daemon: Sendable {
     outbox = Outbox(
       .init(
         logger: logger, clock: clock, runner: runner, trail: books.trail, decisions: books.decisions, keeper: keeper
-      ) { engine.endEpisode($0) })
+      ) { engine.commandEnded($0, for: $1, isDone: false) })
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     let gate = Gate(

@@ -24,8 +24,8 @@ final class Outbox: Service {
     let decisions: DecisionLog
     /// Nothing where nothing survives a restart.
     let keeper: StateKeeper?
-    /// Lets a rule's next trip on a key tell again.
-    let retry: @Sendable (Episode.ID) -> Void
+    /// Has a rule's next trip on a key ask for the command again.
+    let retry: @Sendable (_ command: String, Episode.ID) -> Void
   }
 
   private let entries: AsyncStream<Entry>
@@ -42,7 +42,9 @@ final class Outbox: Service {
 
   func post(_ notices: [Notice], queueID: String?) {
     for notice in notices {
-      if case .dropped = entrance.yield(Entry(notice: notice, queueID: queueID)) { drops.add() }
+      guard case .dropped = entrance.yield(Entry(notice: notice, queueID: queueID)) else { continue }
+      drops.add()
+      if case .run(let command) = notice.kind { ways.retry(command, notice.reason.episode) }
     }
   }
 
@@ -124,7 +126,9 @@ final class Outbox: Service {
       metadata["command"] = "\(command)"
       logger.notice("\(queueID)run", metadata: metadata)
       // The account that goes on must not go on because others were busy.
-      if !ways.runner.post(episode(command, entry)) { ways.retry(notice.reason.episode) }
+      if !ways.runner.post(episode(command, entry), of: notice.reason.episode) {
+        ways.retry(command, notice.reason.episode)
+      }
     }
   }
 

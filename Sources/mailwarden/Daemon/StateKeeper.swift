@@ -12,7 +12,7 @@ final class StateKeeper: Sendable {
   /// Between two writes of the counters: a crash loses at most this and the time of one write, 5 s together.
   private static let interval = 3.0
   /// Between two writes where nothing has changed, so that the next process knows the time.
-  private static let idleInterval = 60.0
+  private static let idleInterval = TimeSpan.minutes(1)
   private static let tidyInterval = 60.0
   /// The first time comes sooner: what ended while nobody was there.
   private static let firstTidy = 5.0
@@ -40,6 +40,8 @@ final class StateKeeper: Sendable {
     var waiting: [Ticket] = []
     var wantsAll = false
     var isToStop = false
+    /// Whether everything that was stored has been read.
+    var hasLoaded = false
     var isTidying = false
     /// What tidying has found, for the thread that writes.
     var damage: StoreProblem?
@@ -133,25 +135,26 @@ final class StateKeeper: Sendable {
   }
 
   private func keep() {
-    var lastWrite = ContinuousClock.now
-    var nextTidy = ContinuousClock.now + .seconds(Self.firstTidy)
+    var nextWrite = DispatchTime.now() + Self.interval
+    var nextTidy = DispatchTime.now() + Self.firstTidy
     while true {
-      _ = wake.wait(timeout: .now() + Self.interval)
+      _ = wake.wait(timeout: nextWrite)
       let (tickets, wantsAll, isToStop) = state.withLock { state in
         defer { (state.waiting, state.wantsAll) = ([], false) }
         return (state.waiting, state.wantsAll, state.isToStop)
       }
-      let isDue = ContinuousClock.now - lastWrite >= .seconds(Self.interval)
-      let writesAll = wantsAll || isDue || isToStop
+      let writesAll = wantsAll || isToStop || .now() >= nextWrite
       guard writesAll || !tickets.isEmpty else { continue }
       if state.withLock({ $0.store == nil }) { open() }
-      let isIdle = ContinuousClock.now - lastWrite < .seconds(Self.idleInterval)
-      if writesAll { lastWrite = .now }
-      let problem = write(all: writesAll, evenIfEmpty: isToStop || !isIdle || self.problem != nil)
+      if writesAll { nextWrite = .now() + Self.interval }
+      let problem = write(all: writesAll, evenIfEmpty: isToStop || self.problem != nil)
       for ticket in tickets { ticket.settle(problem) }
-      if isToStop { return close() }
-      if problem == nil, ContinuousClock.now >= nextTidy {
-        nextTidy = .now + .seconds(Self.tidyInterval)
+      if isToStop {
+        if let problem { logger.critical("stopping; what has changed and could not be stored is lost: \(problem)") }
+        return close()
+      }
+      if problem == nil, .now() >= nextTidy {
+        nextTidy = .now() + Self.tidyInterval
         startTidying()
       }
     }
@@ -191,6 +194,11 @@ final class StateKeeper: Sendable {
   private func tell(_ setAside: Store.SetAside) {
     logger.critical("\(setAside); going on with an empty one")
     state.withLock { $0.setAside = setAside.path }
+    forgetStored()
+  }
+
+  /// All that is in memory is to be written anew.
+  private func forgetStored() {
     engine.forgetStored()
     books.trail.forgetStored()
     books.documents.forgetStored()
@@ -199,15 +207,21 @@ final class StateKeeper: Sendable {
 
   private func load(_ store: Store) throws(StoreProblem) {
     let stored = try store.load(at: clock.now())
-    // Read before, from a disk that could not be written then: what has happened since is newer.
-    if let roots = stored.roots, roots.seed == engine.roots.seed {
-      return writtenRoots.withLock { $0 = (roots, engine.tableNumber) }
+    if state.withLock({ $0.hasLoaded }) {
+      // What has happened since it was read is newer. In another's place, or an empty one, there is nothing of ours yet.
+      if let roots = stored.roots, roots.seed == engine.roots.seed {
+        writtenRoots.withLock { $0 = (roots, engine.tableNumber) }
+      } else {
+        forgetStored()
+      }
+      return
     }
     if let saved = stored.savedAt { clock.advance(to: saved) }
     let now = clock.now()
     if let roots = stored.roots {
       engine.adopt(roots)
-      writtenRoots.withLock { $0 = (engine.roots, engine.tableNumber) }
+      // What the policy has brought since is not among them, and has to be written.
+      writtenRoots.withLock { $0 = (roots, engine.tableNumber) }
     }
     engine.restore(penalties: stored.penalties, orders: stored.orders, episodes: stored.episodes, at: now)
     books.trail.restore(stored.passages)
@@ -219,6 +233,7 @@ final class StateKeeper: Sendable {
         if engine.restore(name: name, touched: touched, cells: cells, at: now) { keys += 1 } else { left += 1 }
       }
     }
+    state.withLock { $0.hasLoaded = true }
     logger.notice(
       "state read",
       metadata: [
@@ -259,26 +274,34 @@ final class StateKeeper: Sendable {
       if written?.roots != roots { batch.roots = roots }
       batch.voidsRecords = written.map { $0.table != table } ?? true
     }
-    if !evenIfEmpty, batch.holdsNothing, !(all && engine.hasChangedRecords) { return nil }
+    let isFresh = state.withLock { $0.stored.map { batch.now < $0 + Self.idleInterval } ?? false }
+    if !evenIfEmpty, isFresh, batch.holdsNothing, !(all && engine.hasChangedRecords) { return nil }
     var taken: [(shard: Int, hashes: [UInt32])] = []
     do throws(StoreProblem) {
+      var written = roots
       try store.write(batch) { sink in
-        guard all else { return }
+        guard all else { return nil }
         for shard in 0..<engine.shardCount {
           taken.append((shard, engine.takeChangedRecords(ofShard: shard, at: batch.now) { sink.put($0) }))
         }
+        // A reload meanwhile may have named meters that these records count by.
+        written = engine.roots
+        return written == roots ? nil : written
       }
-      if all { writtenRoots.withLock { $0 = (roots, table) } }
+      if all { writtenRoots.withLock { $0 = (written, table) } }
       state.withLock { $0.stored = batch.now }
       note(nil)
-      // A reload meanwhile may have named meters that the records just written count by.
-      return all && engine.roots != roots ? write(all: true, evenIfEmpty: true) : nil
+      return nil
     } catch {
       giveBack(batch, taken)
       note(error)
       if error.kind == .damaged { beginAnew(store, because: error) }
       // A file that was opened while nothing could be written stays so until it is opened anew.
       if error.kind == .forbidden { close() }
+      if error.kind == .moved {
+        close()
+        forgetStored()
+      }
       return error.description
     }
   }
