@@ -35,6 +35,10 @@ bench: deps ## the counters, the state, and the daemon beside a bare C filter an
 	Benchmarks/state.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
+faults: deps ## what faults of disks and receivers do to the milter's answers (root; QUICK=1: less of each)
+	for product in mailwarden milter-load; do swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
+	Benchmarks/faults.sh $(RELEASE)/release $(if $(QUICK),--quick)
+
 soak: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
 	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
 
@@ -55,4 +59,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench soak hijacks check format clean
+.PHONY: help deps build run demo test bench faults soak hijacks check format clean
