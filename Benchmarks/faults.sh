@@ -123,7 +123,7 @@ compare "A mail program that fails" nothing
 policy faulty "$work/hanging-state" "mail: {to: postmaster, from: mailwarden@localhost, program: $work/hanging}"
 compare "A mail program that hangs" nothing
 
-python3 -u "$here/../Tests/WardenAlertsTests/Receivers/web.py" >"$work/receiver" &
+python3 -u "$here/../Tests/WardenAlertsTests/Receivers/web.py" >"$work/receiver" 2>/dev/null &
 receiver=$!
 until [ -s "$work/receiver" ]; do sleep 0.1; done
 port=$(head -n 1 "$work/receiver")
