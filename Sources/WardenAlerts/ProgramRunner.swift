@@ -1,4 +1,4 @@
-import Glibc
+import Foundation
 import Subprocess
 import WardenCore
 
@@ -27,8 +27,6 @@ public struct ProgramRunner: Sendable {
   /// What a program can be given: the largest pipe that anybody may have.
   public static let largestInput = 1 << 20
 
-  private static let readingPause = Duration.milliseconds(50)
-
   let limit: Duration
 
   public init(limit: Duration = .seconds(30)) { self.limit = limit }
@@ -49,8 +47,8 @@ public struct ProgramRunner: Sendable {
     do {
       let status = try await within(limit) {
         // Whoever complains at length must not wait for a reader.
-        let reading = Task { while (try? await Task.sleep(for: Self.readingPause)) != nil { errors.drain() } }
-        defer { reading.cancel() }
+        errors.startReading()
+        defer { errors.stopReading() }
         return try await Self.status(of: program, Array(command.dropFirst()), stdin: stdin, errors: errors)
       }
       outcome =
@@ -150,6 +148,22 @@ private final class Pipe: Sendable {
       }
     }
   }
+
+  /// On a thread of its own: a program must not wait for other work of ours.
+  func startReading() {
+    Thread.detachNewThread { [self] in
+      while !isRead.withLock({ $0 }) {
+        var descriptor = pollfd(fd: exit, events: Int16(POLLIN), revents: 0)
+        if poll(&descriptor, 1, Self.pause) == 1 { drain() }
+      }
+    }
+  }
+
+  func stopReading() { isRead.withLock { $0 = true } }
+
+  private let isRead = Locked(false)
+  /// In milliseconds.
+  private static let pause: Int32 = 50
 
   /// What was kept.
   var text: String {

@@ -89,7 +89,7 @@ import WardenTestKit
 
   @Test("A program that complains at length comes to its end, and the beginning is kept")
   func longComplaint() async throws {
-    let script = "echo first >&2; head -c 3000000 /dev/zero | tr '\\0' x >&2; exit 3"
+    let script = "echo first >&2; head -c 1000000 /dev/zero | tr '\\0' x >&2; exit 3"
     let outcome = try await ProgramRunner().run(["/bin/sh", "-c", script], input: "")
     guard case .failed("exited(3)", let complaint) = outcome else {
       Issue.record("\(outcome)")
