@@ -10,7 +10,7 @@ final class FolderLock: Sendable {
     let path = folder + "/lock"
     file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
     guard file >= 0 else { throw .system(errno, doing: "make", path: path) }
-    guard flock(file, LOCK_EX | LOCK_NB) == 0 else {
+    guard Self.take(file) else {
       let code = errno
       close(file)
       if code == EWOULDBLOCK {
@@ -20,5 +20,19 @@ final class FolderLock: Sendable {
     }
   }
 
-  deinit { close(file) }
+  /// Waits as long as for SQLite's own locks: who is just ending still holds it.
+  private static func take(_ file: Int32) -> Bool {
+    for _ in 0..<20 {
+      if flock(file, LOCK_EX | LOCK_NB) == 0 { return true }
+      guard errno == EWOULDBLOCK else { return false }
+      usleep(50_000)
+    }
+    return flock(file, LOCK_EX | LOCK_NB) == 0
+  }
+
+  deinit {
+    // A program that is being started has the file open too, for a moment.
+    flock(file, LOCK_UN)
+    close(file)
+  }
 }
