@@ -42,7 +42,7 @@ public final class Activity: Sendable {
       case .held: held += 1
       case .observed: observed += 1
       case .blocked: blocked += 1
-      case .alert, .run: break
+      case .alert, .run, .delayed: break
       }
     }
   }

@@ -4,6 +4,7 @@
 public enum Attribute: UInt8, CaseIterable, Sendable, Hashable {
   case networks, ips, users, helos
   case senders, senderDomains, recipients, recipientDomains
+  case passwords
 
   public struct Declaration: Sendable {
     /// As the policy file writes it.
@@ -52,8 +53,26 @@ public enum Attribute: UInt8, CaseIterable, Sendable, Hashable {
       .init(
         name: "recipient-domains", help: "recipients' domains of messages that passed", counting: .admitted,
         needs: [.recipients, .recipientNames], isWithin: [.recipient, .recipientDomain])
+    case .passwords:
+      .init(
+        name: "passwords",
+        help: "wrong passwords, each of a login counted once however often it is tried (told by Dovecot alone)",
+        counting: .occurred, needs: [], isWithin: [])
     }
   }
+
+  /// Whether a failed login shows a value of it. A failed login speaks against the client and not against the user, whose
+  /// name anybody can try; so where it came from counts for the user only where a rule asks for failed logins.
+  func isShown(byFailedLoginUnder filter: Filter) -> Bool {
+    switch self {
+    case .users, .passwords: true
+    case .networks, .ips: filter.only.contains(.failedLogins)
+    case .helos, .senders, .senderDomains, .recipients, .recipientDomains: false
+    }
+  }
+
+  /// Whether it is known of a key what it has ever shown of it; wrong passwords do not make anybody known.
+  public var isRemembered: Bool { self != .passwords }
 
   public var name: String { declaration.name }
   public init?(name: some StringProtocol) {
@@ -84,8 +103,10 @@ public enum Measure: Hashable, Sendable {
     let words = name.split(separator: " ")
     if words.count == 1, let signal = Signal(name: name) {
       self = .signal(signal)
-    } else if words.count == 2, let attribute = Attribute(name: words[1]), words[0] == "distinct" || words[0] == "new" {
-      self = words[0] == "new" ? .new(attribute) : .distinct(attribute)
+    } else if words.count == 2, let attribute = Attribute(name: words[1]), words[0] == "distinct" {
+      self = .distinct(attribute)
+    } else if words.count == 2, let attribute = Attribute(name: words[1]), words[0] == "new", attribute.isRemembered {
+      self = .new(attribute)
     } else {
       return nil
     }
@@ -94,7 +115,8 @@ public enum Measure: Hashable, Sendable {
   /// Every name that `init(name:)` knows.
   public static var allNames: [String] {
     Signal.allCases.map(\.name)
-      + ["distinct", "new"].flatMap { word in Attribute.allCases.map { "\(word) \($0.name)" } }
+      + Attribute.allCases.map { "distinct \($0.name)" }
+      + Attribute.allCases.filter(\.isRemembered).map { "new \($0.name)" }
   }
 
   public var counting: Signal.Counting {
@@ -116,8 +138,18 @@ public enum Measure: Hashable, Sendable {
     if case .signal(let signal) = self { signal.declaration.comesBeforeMail } else { false }
   }
 
+  /// Whether failed logins, or what becomes of logins, count in it.
+  var isAboutLogins: Bool {
+    switch self {
+    case .signal(.authFailures), .signal(.authSuccesses), .distinct(.users), .distinct(.passwords): true
+    default: false
+    }
+  }
+
   /// For a sentence: `broken connections`.
-  public var phrase: String { name.replacing("-", with: " ") }
+  public var phrase: String {
+    if case .signal(let signal) = self { signal.phrase } else { name.replacing("-", with: " ") }
+  }
 }
 
 /// What a part of a rule looks at: a measure, or one as a share of another (signals, and what is new).
@@ -140,5 +172,5 @@ public enum Quantity: Hashable, Sendable, Codable {
   }
 
   /// For a sentence: `bad recipients / recipients`.
-  public var phrase: String { name.replacing("-", with: " ") }
+  public var phrase: String { measures.map(\.phrase).joined(separator: " / ") }
 }

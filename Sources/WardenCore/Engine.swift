@@ -43,10 +43,12 @@ public final class Engine: Sendable {
   let box: Locked<PenaltyBox>
   let episodes: Locked<EpisodeLog>
   private let totals: Locked<Totals>
+  private let known = Locked(KnownClients())
   /// Whether a look into the box could find anything.
   let hasPenalties = Atomic(false)
   private let bounds: Bounds
   private let keepsChanges: Bool
+  private let peaks: Peaks?
 
   /// More meters than any policy has; ids are 16 bits.
   private static let mostMeters = 50_000
@@ -66,14 +68,19 @@ public final class Engine: Sendable {
   /// - Parameters:
   ///   - roots: a seed that nobody outside can know, wherever the events come from outside.
   ///   - keepsChanges: whether somebody will ask for what has changed, to store it.
+  ///   - peaks: what notes how near each key comes to its limits.
   public init(
-    policy: Policy, bounds: Bounds = Bounds(), roots: Roots = Roots(seed: HashSeed(0, 0)), keepsChanges: Bool = false
+    policy: Policy, bounds: Bounds = Bounds(), roots: Roots = Roots(seed: HashSeed(0, 0)), keepsChanges: Bool = false,
+    peaks: Peaks? = nil
   ) {
     self.bounds = bounds
     self.keepsChanges = keepsChanges
+    self.peaks = peaks
+    let book = Rulebook(policy, ids: roots.meters, seed: roots.seed)
+    peaks?.begin(book)
     rules = Locked(
       Rules(
-        book: Rulebook(policy, ids: roots.meters, seed: roots.seed), realms: LocalRealms(listed: policy.realms),
+        book: book, realms: LocalRealms(listed: policy.realms),
         table: KeyTable(bound: policy.memory, keepsChanges: keepsChanges)))
     box = Locked(PenaltyBox(capacity: bounds.penalties, keepsChanges: keepsChanges))
     episodes = Locked(EpisodeLog(capacity: bounds.episodes, keepsChanges: keepsChanges))
@@ -112,6 +119,7 @@ public final class Engine: Sendable {
         ($0.book, $0.table) = (book, table)
         if isFull { $0.tableNumber += 1 }
       }
+      peaks?.begin(book)
     }
   }
 
@@ -122,14 +130,17 @@ public final class Engine: Sendable {
       if let host = event.host { rules.realms.learn(host: host) }
       return (rules.book, rules.realms, rules.table)
     }
-    if !event.happened.isEmpty { totals.withLock { $0.note(event) } }
+    if !event.happened.isEmpty {
+      totals.withLock { $0.note(event) }
+      if event.bringsLogin, let address = event.subject.ip { noteLogin(from: address, at: event.at) }
+    }
     if let exempt = exempt(event, book, realms) {
       if event.step == .endOfMessage { totals.withLock { $0.admit(event) } }
       return exempt
     }
 
     var decision = Decision()
-    var ledger = Ledger(event, book, realms)
+    var ledger = Ledger(event, book, realms, known, peaks)
     if event.canRefuse { checkPenalties(event, book, realms, &decision) }
     // Who is blocked and knocks has its attempts counted; counting its connections too would prolong the block for ever.
     if event.step != .connect || !decision.isRefused {
@@ -145,11 +156,13 @@ public final class Engine: Sendable {
 
   /// What to say where nothing of us applies.
   private func exempt(_ event: Event, _ book: Rulebook, _ realms: LocalRealms) -> Decision? {
-    let subject = event.subject
+    var subject = event.subject
     let verdict = Decision.Verdict.exempt
     if let address = subject.address, book.policy.exempt.covers(address) != nil {
       return Decision(verdict: event.step == .connect ? verdict : .goOn)
     }
+    // A name that somebody only tries must not hide who tries it.
+    if !event.isAuthenticated { subject.user = nil }
     if let user = subject.user, book.policy.exempt.covers(user: user, realms: realms) { return Decision() }
     guard book.overrides.exempts, let override = book.overrides.exemption(of: subject, realms: realms, at: event.at)
     else { return nil }
@@ -160,14 +173,19 @@ public final class Engine: Sendable {
   private func checkPenalties(_ event: Event, _ book: Rulebook, _ realms: LocalRealms, _ decision: inout Decision) {
     guard hasPenalties.load(ordering: .relaxed) else { return }
     let penalty = box.withLock {
-      $0.attempt(by: event.subject, now: event.at) { penalty in
-        if penalty.filter.isEmpty { return true }
-        if event.step == .connect, penalty.filter.isAboutLogin { return false }
-        return penalty.filter.covers(event, realms: realms, groups: book.policy.groups, isNewNetwork: false)
-      }
+      $0.attempt(by: event.subject, now: event.at) { concerns($0, event, book, realms) }
     }
     guard let penalty else { return }
     refuse(penalty.code, penalty.reply, penalty.reason, isPenalty: true, event, &decision)
+  }
+
+  private func concerns(_ penalty: Penalty, _ event: Event, _ book: Rulebook, _ realms: LocalRealms) -> Bool {
+    if event.step == .login, !penalty.isAdministrators, !book.loginRules.contains(penalty.reason.rule) {
+      return false
+    }
+    if penalty.filter.isEmpty { return true }
+    if event.step == .connect, penalty.filter.isAboutLogin { return false }
+    return penalty.filter.covers(event, realms: realms, groups: book.policy.groups, isNewNetwork: false)
   }
 
   /// The one place where a tripped rule has consequences.
@@ -182,7 +200,7 @@ public final class Engine: Sendable {
         isAlert: rule.mode == .enforce && rule.then.alert)
     }
     if isNew { totals.withLock { $0.trip(rule: rule.name) } }
-    guard rule.mode == .enforce else {
+    guard rule.mode == .enforce, !trip.isSpared else {
       if isNew { decision.notices.append(notice(.observed, reason, event)) }
       return
     }
@@ -191,7 +209,7 @@ public final class Engine: Sendable {
       let commands = episodes.withLock { $0.commands(rule.then.run, for: reason.episode) }
       decision.notices += commands.map { notice(.run($0), reason, event) }
     }
-    if let block = rule.then.block, let key = blocked(by: block, reason.key, book) {
+    if let block = rule.then.block, let key = block.key(from: reason.key, book.policy.networkPrefix) {
       let until = self.block(key, trip.rule, reason, event, book, table, &decision)
       episodes.withLock {
         $0.change(Episode.ID(rule: rule.name, key: reason.key)) { $0.blocked(key, until: until, at: event.at) }
@@ -204,6 +222,8 @@ public final class Engine: Sendable {
     // A rule that holds and blocks keeps the message in hand, and refuses those that follow.
     if trip.rule.refusesNow, event.canRefuse, !decision.holds(atLeast: reason, rule.code) {
       refuse(rule.code, rule.reply, reason, isPenalty: false, event, &decision)
+    } else if let delay = rule.delay, event.step == .login, !decision.delays(atLeast: delay) {
+      decision.verdict = .delay(delay, reason)
     } else if rule.holds, event.step == .endOfMessage, event.canRefuse, case .goOn = decision.verdict {
       decision.verdict = .hold(reason)
     }
@@ -215,6 +235,7 @@ public final class Engine: Sendable {
       totals.withLock { $0.refuse(rule: refusal.reason.rule, at: event.at) }
       if !refusal.isPenalty { episodes.withLock { $0.change(refusal.reason.episode) { $0.refused += 1 } } }
       decision.notices.append(notice(.refused, refusal.reason, event))
+    case .delay(_, let reason): decision.notices.append(notice(.delayed, reason, event))
     case .hold(let reason):
       totals.withLock { $0.hold(at: event.at) }
       episodes.withLock { $0.change(reason.episode) { $0.held += 1 } }
@@ -244,12 +265,8 @@ public final class Engine: Sendable {
 
   // MARK: - Blocking
 
-  private func blocked(by block: Block, _ key: Key, _ book: Rulebook) -> Key? {
-    guard let kind = block.kind else { return key }
-    if let part = key.parts.first(where: { $0.kind == kind }) { return Key(part) }
-    guard kind == .network, case .ip(let address)? = key.parts.first(where: { $0.kind == .ip }) else { return nil }
-    return Key(.network(book.policy.networkPrefix.network(of: address)))
-  }
+  /// Somebody has logged in from there, as an earlier process has seen.
+  public func noteLogin(from address: IPAddress, at time: Timestamp) { known.withLock { $0.note(address, at: time) } }
 
   /// Puts the key into the box, for longer each time that it comes back.
   /// - Returns: until when it is blocked.
@@ -401,6 +418,21 @@ public final class Engine: Sendable {
     }
   }
 
+  /// The rule's latest episode on the key, where it is still known.
+  public func episode(_ id: Episode.ID) -> Episode? { episodes.withLock { $0.episodes[id] } }
+
+  /// The penalty that would turn the subject's client away as it connects. To ask is no attempt.
+  package func penaltyAtConnect(of subject: Subject, at now: Timestamp) -> Penalty? {
+    guard hasPenalties.load(ordering: .relaxed) else { return nil }
+    var client = Subject()
+    (client.address, client.ip, client.network) = (subject.address, subject.ip, subject.network)
+    client.daemon = subject.daemon
+    let event = Event(at: now, step: .connect, subject: client)
+    let (book, realms) = rules.withLock { ($0.book, $0.realms) }
+    if exempt(event, book, realms) != nil { return nil }
+    return box.withLock { $0.longest(on: client, now: now) { concerns($0, event, book, realms) } }
+  }
+
   /// The penalty on exactly this key.
   public func penalty(on key: Key) -> Penalty? { box.withLock { $0.penalties[key] } }
 
@@ -542,6 +574,15 @@ public final class Engine: Sendable {
 
 extension Decision {
   public var isRefused: Bool { if case .refuse = verdict { true } else { false } }
+
+  /// Whether what stands makes somebody wait so long, or for ever.
+  func delays(atLeast span: TimeSpan) -> Bool {
+    switch verdict {
+    case .refuse: true
+    case .delay(let standing, _): standing >= span
+    case .goOn, .exempt, .hold: false
+    }
+  }
 
   /// Whether a refusal stands that another must not replace: a penalty, a 5xx before a 4xx, the longer before the shorter,
   /// so that nobody is told to come back earlier than it helps.

@@ -7,12 +7,16 @@ public enum Step: UInt8, Sendable, CaseIterable {
   case command
   /// The connection ended; nothing is decided there.
   case close
+  /// Somebody wants to log in, by any protocol, and a feed asks whether it may try.
+  case login
+  /// A feed tells of something that has happened; nothing is decided there.
+  case heard
 
   /// Whether a refusal can be given here. Never at DATA: the client can hang for the MTA's whole milter time-out.
   var canRefuse: Bool {
     switch self {
-    case .connect, .mail, .recipient, .endOfMessage: true
-    case .refusedRecipient, .command, .close: false
+    case .connect, .mail, .recipient, .endOfMessage, .login: true
+    case .refusedRecipient, .command, .close, .heard: false
     }
   }
 
@@ -25,6 +29,26 @@ public enum Step: UInt8, Sendable, CaseIterable {
     case .refusedRecipient: "refused-recipient"
     case .command: "command"
     case .close: "close"
+    case .login: "login"
+    case .heard: "heard"
+    }
+  }
+}
+
+/// Who tells of an event.
+public enum Source: UInt8, Sendable, Codable, CaseIterable {
+  /// The MTA itself, field by field.
+  case milter
+  /// Dovecot's auth policy requests and events, field by field.
+  case dovecot
+  /// A line of the mail log, where what a client said stands among the MTA's words: less trusted.
+  case log
+
+  public var name: String {
+    switch self {
+    case .milter: "milter"
+    case .dovecot: "dovecot"
+    case .log: "log"
     }
   }
 }
@@ -50,7 +74,7 @@ public struct Subject: Sendable, Equatable {
 
   public init() {}
 
-  func part(_ kind: KeyKind) -> KeyPart? {
+  package func part(_ kind: KeyKind) -> KeyPart? {
     switch kind {
     case .user: user.map(KeyPart.user)
     case .ip: ip.map(KeyPart.ip)
@@ -65,7 +89,7 @@ public struct Subject: Sendable, Equatable {
     }
   }
 
-  func key(_ shape: KeyShape) -> Key? {
+  package func key(_ shape: KeyShape) -> Key? {
     guard let first = part(shape.first) else { return nil }
     guard let kind = shape.second else { return Key(first) }
     guard let second = part(kind) else { return nil }
@@ -119,13 +143,24 @@ public struct Event: Sendable {
   public var host: String?
   /// Whether the MTA waits for the decision, where one can be given at all.
   public var isAnswered: Bool
+  public var source: Source
+  /// Of a failed login, the hash of the wrong password as the feed has it. A secret: for counting different ones only.
+  public var password: String?
 
   var canRefuse: Bool { step.canRefuse && isAnswered }
 
+  /// Whether somebody has just logged in, as far as that is known for certain.
+  var bringsLogin: Bool { happened.has(.logins) || happened.has(.authSuccesses) && source != .log }
+
+  /// Whether its user has logged in; a name that somebody tries is nobody's login.
+  package var isAuthenticated: Bool { subject.user != nil && step != .login && !happened.has(.authFailures) }
+
+  // Events are large: made where they are wanted, they are not copied there.
+  @inlinable
   public init(
     at: Timestamp, step: Step, subject: Subject, happened: Tally = Tally(), wants: Tally = Tally(),
     kind: MailKind = [], recipients: [Recipient] = [], unnamed: Int = 0, hidden: Int = 0, host: String? = nil,
-    isAnswered: Bool = true
+    isAnswered: Bool = true, source: Source = .milter, password: String? = nil
   ) {
     self.at = at
     self.step = step
@@ -138,6 +173,8 @@ public struct Event: Sendable {
     self.hidden = hidden
     self.host = host
     self.isAnswered = isAnswered
+    self.source = source
+    self.password = password
   }
 }
 
@@ -149,6 +186,8 @@ public struct Decision: Sendable {
     case exempt
     /// At the end of a message: take it, and keep it in the MTA's quarantine.
     case hold(Reason)
+    /// At a login: let it wait for so long before it is tried.
+    case delay(TimeSpan, Reason)
     case refuse(Refusal)
   }
 
@@ -184,6 +223,8 @@ public struct Notice: Sendable, Equatable {
     case refused
     /// A message was taken into the MTA's quarantine.
     case held
+    /// A login was made to wait.
+    case delayed
     /// The administrator's command of that name is to be run.
     case run(String)
 
@@ -194,6 +235,7 @@ public struct Notice: Sendable, Equatable {
       case .blocked: "blocked"
       case .refused: "refused"
       case .held: "held"
+      case .delayed: "delayed"
       case .run: "run"
       }
     }

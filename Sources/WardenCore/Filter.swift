@@ -22,6 +22,8 @@ public enum Match: Sendable, Hashable, Codable {
   case bounces, forwards, lists
   /// From a network that the user first used within the last two weeks; never while the user itself is being learned.
   case newNetwork
+  /// Logins that failed, as feeds tell of them.
+  case failedLogins
   /// The MTA's name of the service that took the connection (`{daemon_name}`).
   case daemon(String)
   case network(Network)
@@ -30,11 +32,12 @@ public enum Match: Sendable, Hashable, Codable {
   case senderDomain(String)
 
   /// Matches of one kind are alternatives.
-  public enum Kind: Sendable, Hashable { case authentication, mail, network, daemon, who, senderDomain }
+  public enum Kind: Sendable, Hashable { case authentication, login, mail, network, daemon, who, senderDomain }
 
   public var kind: Kind {
     switch self {
     case .authenticated, .anonymous: .authentication
+    case .failedLogins: .login
     case .bounces, .forwards, .lists: .mail
     case .newNetwork, .network: .network
     case .daemon: .daemon
@@ -46,7 +49,7 @@ public enum Match: Sendable, Hashable, Codable {
   /// The conditions that are one word, and those that need a value.
   public static let words: [(name: String, match: Match)] = [
     ("authenticated", .authenticated), ("anonymous", .anonymous), ("bounces", .bounces), ("forwards", .forwards),
-    ("lists", .lists), ("new-network", .newNetwork),
+    ("lists", .lists), ("new-network", .newNetwork), ("failed-logins", .failedLogins),
   ]
   public static let wordsWithValue = ["daemon", "network", "user", "group", "sender-domain"]
 
@@ -62,7 +65,7 @@ public enum Match: Sendable, Hashable, Codable {
   var isAboutSession: Bool {
     switch self {
     case .authenticated, .anonymous, .user, .group, .daemon, .network: true
-    case .bounces, .forwards, .lists, .newNetwork, .senderDomain: false
+    case .bounces, .forwards, .lists, .newNetwork, .senderDomain, .failedLogins: false
     }
   }
 
@@ -86,6 +89,7 @@ extension Match: CustomStringConvertible {
     case .forwards: "forwards"
     case .lists: "lists"
     case .newNetwork: "new-network"
+    case .failedLogins: "failed-logins"
     case .daemon(let name): "daemon \(name)"
     case .network(let network): "network \(network)"
     case .user(let user): "user \(user)"
@@ -102,12 +106,14 @@ extension Filter {
   ) -> Bool {
     func holds(_ match: Match) -> Bool {
       switch match {
-      case .authenticated: return event.subject.user != nil
-      case .anonymous: return event.subject.user == nil
+      case .authenticated: return event.isAuthenticated
+      case .anonymous: return !event.isAuthenticated
       case .bounces: return event.kind.contains(.bounce)
       case .forwards: return event.kind.contains(.forward)
       case .lists: return event.kind.contains(.list)
       case .newNetwork: return isNewNetwork
+      // Who asks whether a login may be tried is asked about those that failed.
+      case .failedLogins: return event.step == .login || event.happened.has(.authFailures)
       case .daemon(let name): return event.subject.daemon == name
       case .network(let network): return event.subject.address.map(network.contains) ?? false
       case .user(let name): return event.subject.user.map { realms.isName(name, of: $0) } ?? false
@@ -162,7 +168,7 @@ struct FilterGate: Sendable {
     let senderDomain: Int?
 
     init(_ event: borrowing Event) {
-      isAuthenticated = event.subject.user != nil
+      isAuthenticated = event.isAuthenticated
       daemon = event.subject.daemon?.hashValue
       senderDomain = event.subject.senderDomain?.hashValue
     }

@@ -17,6 +17,8 @@ public enum KeyKind: UInt8, CaseIterable, Sendable, Hashable {
     }
   }
 
+  var isRecipients: Bool { self == .recipient || self == .recipientDomain }
+
   public init?(name: some StringProtocol) {
     guard let kind = Self.allCases.first(where: { $0.name == name }) else { return nil }
     self = kind
@@ -37,7 +39,7 @@ public struct KeyShape: Hashable, Sendable, CustomStringConvertible {
   /// Whether the key is known as soon as a client connects.
   public var isKnownAtConnect: Bool { kinds.allSatisfy { $0 == .ip || $0 == .network || $0 == .server } }
   /// Whether a message can have several keys of this shape.
-  public var isPerRecipient: Bool { kinds.contains { $0 == .recipient || $0 == .recipientDomain } }
+  public var isPerRecipient: Bool { first.isRecipients || second?.isRecipients ?? false }
 }
 
 /// One key's value.
@@ -174,11 +176,11 @@ extension Key: CustomStringConvertible {
 }
 
 /// Client text as a key: bounded in length without merging what differs only beyond the bound.
-enum Bounded {
+public enum Bounded {
   /// RFC 5321 allows an address 254 bytes; what is longer is no honest address.
   static let bytes = 256
 
-  static func text(_ text: String) -> String {
+  public static func text(_ text: String) -> String {
     guard text.utf8.count > bytes else { return text }
     // FNV-1a, for its fixed value across restarts; a collision would only merge two over-long names.
     let hash = text.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }

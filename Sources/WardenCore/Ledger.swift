@@ -16,11 +16,17 @@ struct Ledger {
     let reason: Reason
     /// Whether the event itself may be refused or held for it: not for what has passed already.
     let mayAct: Bool
+    /// Whether the rule only tells, since what a log says is not enough.
+    let isSpared: Bool
+
+    var refusesNow: Bool { rule.refusesNow && !isSpared }
   }
 
   private let event: Event
   private let book: Rulebook
   private let realms: LocalRealms
+  private let clients: Locked<KnownClients>
+  private let peaks: Peaks?
   private(set) var names = KeyNames()
   private(set) var targets: [Target] = []
   private(set) var trips: [Trip] = []
@@ -30,10 +36,14 @@ struct Ledger {
   private var values: [[ValueHash]?] = []
   private var gateValues: FilterGate.Values?
 
-  init(_ event: Event, _ book: Rulebook, _ realms: LocalRealms) {
+  init(
+    _ event: Event, _ book: Rulebook, _ realms: LocalRealms, _ clients: Locked<KnownClients>, _ peaks: Peaks? = nil
+  ) {
     self.event = event
     self.book = book
     self.realms = realms
+    self.clients = clients
+    self.peaks = peaks
   }
 
   // MARK: - Whose counts
@@ -101,7 +111,7 @@ struct Ledger {
       feed(target, .happened, held)
       judge(target, held, adding: false, mayAct: true) { $0.hears($1) }
     }
-    var isRefused = isRefused || event.canRefuse && trips.contains { $0.rule.refusesNow }
+    var isRefused = isRefused || event.canRefuse && trips.contains(where: \.refusesNow)
     if event.canRefuse, event.step != .connect, !isRefused {
       for target in targets {
         let shelf = book.shelves[target.shelf]
@@ -109,11 +119,12 @@ struct Ledger {
         guard shelf.looksAfter || isAsked else { continue }
         judge(target, held, adding: true, mayAct: true) { rule, event in
           guard !rule.waitsForEnd || event.step == .endOfMessage else { return false }
+          guard event.step != .login || rule.isAboutLogins else { return false }
           return rule.looksAtWants
             ? isAsked && rule.isAsked(event) : rule.looksAfter && !rule.hears(event)
         }
       }
-      isRefused = trips.contains { $0.rule.refusesNow }
+      isRefused = trips.contains(where: \.refusesNow)
     }
     if isRefused {
       // A recipient alone is no message.
@@ -142,6 +153,7 @@ struct Ledger {
     let old = held.find(target.name, in: names)
     findNetwork(shelf, old?.cells, held.now)
     let counting: Signal.Counting = fate == .happened ? .occurred : .admitted
+    // What a failed login shows counts, but nobody is known any better by it.
     let brings = event.step == (fate == .happened ? .mail : .endOfMessage)
     // Whom a refused message was for is not known any better by it.
     let remembers = brings && fate != .refused
@@ -202,7 +214,10 @@ struct Ledger {
     let isThere =
       switch feed.source {
       case .signal(let signal): (fate == .happened ? event.happened : event.wants).has(signal)
-      case .attribute, .new: event.step == (counting == .occurred ? .mail : .endOfMessage)
+      case .attribute(let attribute):
+        event.step == (counting == .occurred ? .mail : .endOfMessage)
+          || fate == .happened && event.shows(attribute, under: book.filters[feed.filter])
+      case .new: event.step == (counting == .occurred ? .mail : .endOfMessage)
       }
     return isThere && holds(feed.filter)
   }
@@ -241,8 +256,30 @@ struct Ledger {
         findNetwork(shelf, found!, held.now)
       }
       guard holds(gate.filter) else { continue }
-      if let reason = over(shelf.rules[place], shelf, target, found!, adding: adding, at: held.now) {
-        trips.append(Trip(rule: shelf.rules[place], reason: reason, mayAct: mayAct))
+      if let reason = over(place, shelf, target, found!, adding: adding, at: held.now) {
+        let rule = shelf.rules[place]
+        trips.append(
+          Trip(rule: rule, reason: reason, mayAct: mayAct, isSpared: isSpared(by: rule, reason.key)))
+      }
+    }
+  }
+
+  /// Whether what a log says is not enough to act on: anybody can try a user's name, and an address that somebody has
+  /// lately logged in from is not stopped for what a client said.
+  private func isSpared(by metered: MeteredRule, _ key: Key) -> Bool {
+    let rule = metered.rule
+    guard event.source == .log || metered.isHearsay, !book.policy.trustsLog, !rule.then.stopsNobody else {
+      return false
+    }
+    let stopped = rule.then.block.flatMap { $0.key(from: key, book.policy.networkPrefix) } ?? key
+    return clients.withLock { clients in
+      stopped.parts.allSatisfy { part in
+        switch part {
+        case .user: rule.countsFailedLogins
+        case .ip(let address): clients.contains(address, at: event.at)
+        case .network(let network): clients.contains(oneOf: network, at: event.at)
+        default: false
+        }
       }
     }
   }
@@ -250,8 +287,9 @@ struct Ledger {
   /// Whether the rule is over the limits of all its parts; of several limits of a part the one that holds longest counts,
   /// of several parts the one that lets go first.
   private mutating func over(
-    _ metered: MeteredRule, _ shelf: Shelf, _ target: Target, _ cells: Cells?, adding: Bool, at now: Timestamp
+    _ rule: Int, _ shelf: Shelf, _ target: Target, _ cells: Cells?, adding: Bool, at now: Timestamp
   ) -> Reason? {
+    let metered = shelf.rules[rule]
     var key: Key?
     var others: [MeteredLimit]?
     if book.overrides.concern(metered.name) {
@@ -261,20 +299,30 @@ struct Ledger {
     }
     var findings: [Reason.Finding] = []
     var until: Timestamp?
+    var isOver = true
     for (place, part) in metered.parts.enumerated() {
       var worst: (finding: Reason.Finding, until: Timestamp)?
-      for limit in place == 0 ? others ?? part.limits : part.limits {
+      for (number, limit) in (place == 0 ? others ?? part.limits : part.limits).enumerated() {
         let more = adding ? self.more(part.quantity, limit, shelf, target, cells, now) : (0, 0)
         let reading = limit.read(part.quantity, cells, adding: more, at: now)
+        peaks?.note(
+          reading, of: limit.limit, Peaks.Place(shelf: target.shelf, rule: rule, part: place, limit: number),
+          target.name, in: names, at: now)
         guard reading.isOver else { continue }
         let until = limit.release(of: reading, part.quantity, cells, adding: more.0, at: now)
         if worst == nil || until > worst!.until { worst = (reading.finding(part.quantity, limit.limit), until) }
       }
-      guard let worst else { return nil }
+      guard let worst else {
+        // Who looks back wants to know how near all parts came.
+        if peaks == nil { return nil }
+        isOver = false
+        continue
+      }
       findings.append(worst.finding)
       until = min(until ?? worst.until, worst.until)
     }
-    guard let until else { return nil }
+    guard isOver, let until else { return nil }
+    peaks?.trip(Peaks.Place(shelf: target.shelf, rule: rule), target.name)
     return Reason(rule: metered.name, key: key ?? self.key(of: target), cause: .over(findings), until: until)
   }
 
@@ -332,6 +380,7 @@ struct Ledger {
       case .senderDomains: event.subject.senderDomain.map { [ValueHash($0, seed)] } ?? []
       case .recipients: Array(Set(event.recipients.map { ValueHash($0.address, seed) }))
       case .recipientDomains: Array(Set(event.recipients.compactMap { $0.domain.map { ValueHash($0, seed) } }))
+      case .passwords: event.password.map { [ValueHash($0, seed)] } ?? []
       }
     values[place] = found
     return found
@@ -369,7 +418,15 @@ extension Shelf {
   fileprivate func hears(_ event: borrowing Event) -> Bool {
     // What happens to a recipient is its refusal; all else that comes with one is not about it.
     if shape.isPerRecipient, event.step != .refusedRecipient { return feedsAtMail && event.step == .mail }
-    return happening & event.happened.mask != 0 || feedsAtMail && event.step == .mail
+    return happening & event.happened.mask != 0 || feedsAtMail && (event.step == .mail || event.isFailedLogin)
+  }
+}
+
+extension Event {
+  fileprivate var isFailedLogin: Bool { happened.has(.authFailures) }
+
+  fileprivate func shows(_ attribute: Attribute, under filter: Filter) -> Bool {
+    isFailedLogin && attribute.isShown(byFailedLoginUnder: filter)
   }
 }
 

@@ -44,6 +44,11 @@ public enum Mailbox {
   public static func normalized(_ path: String) -> String {
     // Bytes: splitting hostile text into characters costs more than all the rest.
     var path = path
+    let isNormal = path.withUTF8 { bytes in
+      bytes.allSatisfy(isPlain) && bytes.last != UInt8(ascii: ".")
+    }
+    // As most are; nothing is copied.
+    if isNormal { return path }
     return path.withUTF8 { bytes in
       var text = bytes[...]
       while let first = text.first, first == UInt8(ascii: "<") || first == UInt8(ascii: " ") { text.removeFirst() }
@@ -71,6 +76,16 @@ public enum Mailbox {
     }
   }
 
+  /// Whether it means nothing but itself, wherever it stands among others like it.
+  private static func isPlain(_ byte: UInt8) -> Bool {
+    switch byte {
+    case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "@"),
+      UInt8(ascii: "."), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "+"), UInt8(ascii: "="):
+      true
+    default: false
+    }
+  }
+
   /// What follows the last `@`; nothing for a local name or `<>`.
   public static func domain(of address: String) -> String? {
     guard let at = address.utf8.lastIndex(of: UInt8(ascii: "@")) else { return nil }
@@ -79,7 +94,7 @@ public enum Mailbox {
   }
 
   /// Whether a forwarder has rewritten the sender (SRS: `SRS0=hash=time=domain=local@forwarder`).
-  static func isForwarded(_ sender: String) -> Bool {
+  public static func isForwarded(_ sender: String) -> Bool {
     guard sender.hasPrefix("srs0") || sender.hasPrefix("srs1") else { return false }
     return sender.dropFirst(4).first.map { "=+-".contains($0) } ?? false
   }
@@ -87,11 +102,12 @@ public enum Mailbox {
   /// Whether mail of this sender is the user's own. A user with a realm is a whole address; one without owns its
   /// local part, in any domain since nobody tells which are the server's, with any `+extension`. The null sender is nobody
   /// else's.
-  static func belongs(sender: String, to user: String) -> Bool {
+  public static func belongs(sender: String, to user: String) -> Bool {
     if sender.isEmpty || sender == user { return true }
     let at = sender.utf8.lastIndex(of: UInt8(ascii: "@")) ?? sender.endIndex
     let whole = sender[..<at]
-    let local = whole.prefix { $0 != "+" }
+    // Bytes, not characters: this is asked of every message.
+    let local = Substring(whole.utf8.prefix { $0 != UInt8(ascii: "+") })
     return user.utf8.contains(UInt8(ascii: "@")) ? local + sender[at...] == user : local == user || whole == user
   }
 }

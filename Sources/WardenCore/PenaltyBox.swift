@@ -25,6 +25,8 @@ public struct Penalty: Sendable, Equatable {
     self.until = until
   }
 
+  var isAdministrators: Bool { if case .administrator = reason.cause { true } else { false } }
+
   /// Whether it can be told before anybody could log in.
   var stopsAtConnect: Bool { key.shape.isKnownAtConnect && !filter.isAboutLogin }
 
@@ -128,11 +130,15 @@ struct PenaltyBox {
     sweepAt = max(now + .seconds(1), penalties.values.lazy.map(\.until).min() ?? now)
   }
 
-  /// The penalty in force on the subject that lasts longest; counts the attempt.
+  /// The penalty in force on the subject that lasts longest.
+  func longest(on subject: Subject, now: Timestamp, where concerns: (Penalty) -> Bool) -> Penalty? {
+    if penalties.isEmpty { return nil }
+    return inForce(on: subject, now: now).filter(concerns).max { $0.until < $1.until }
+  }
+
+  /// The same, and counts the attempt.
   mutating func attempt(by subject: Subject, now: Timestamp, where concerns: (Penalty) -> Bool) -> Penalty? {
-    guard !penalties.isEmpty,
-      let longest = inForce(on: subject, now: now).filter(concerns).max(by: { $0.until < $1.until })
-    else { return nil }
+    guard let longest = longest(on: subject, now: now, where: concerns) else { return nil }
     penalties[longest.key]!.attempts += 1
     if keepsChanges { tried.insert(longest.key) }
     return longest

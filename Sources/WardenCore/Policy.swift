@@ -11,13 +11,17 @@ public struct Policy: Sendable, Equatable {
   public var overrides: [Override]
   /// What the counters of all keys may take, in bytes.
   public var memory: Int
+  /// Whether lines of the log may block users by name, and addresses that somebody has lately logged in from.
+  public var trustsLog: Bool
+  /// Who tells beside the milter.
+  public var feeds: Set<Source>
 
   public static let defaultMemory = 256_000_000
 
   public init(
     rules: [Rule] = [], exempt: Exemptions = Exemptions(), networkPrefix: NetworkPrefix = NetworkPrefix(),
     realms: [String]? = nil, groups: [String: Set<String>] = [:], overrides: [Override] = [],
-    memory: Int = Policy.defaultMemory
+    memory: Int = Policy.defaultMemory, trustsLog: Bool = false, feeds: Set<Source> = []
   ) {
     self.rules = rules
     self.exempt = exempt
@@ -26,6 +30,8 @@ public struct Policy: Sendable, Equatable {
     self.groups = groups
     self.overrides = overrides
     self.memory = memory
+    self.trustsLog = trustsLog
+    self.feeds = feeds
   }
 }
 
@@ -136,10 +142,35 @@ public struct Rule: Sendable, Equatable {
   var refuses: Bool { mode == .enforce && then.refusal != nil }
   var blocks: Bool { mode == .enforce && then.block != nil }
   var holds: Bool { mode == .enforce && then.hold }
+  var delay: TimeSpan? { mode == .enforce ? then.delay : nil }
 
   /// The code of its refusals: the reply's own, else by what `then` says. A block alone tempfails: a wrong one must not
   /// cost anybody a message.
   var code: ReplyCode { reply?.code ?? (then.refusal == .reject ? .reject : .tempfail) }
+
+  /// Whether it has a say where somebody wants to log in, by whichever protocol. Other rules leave logins alone: who sends
+  /// too much is told so at MAIL, in words, and goes on reading mail.
+  public var isAboutLogins: Bool {
+    filter.only.contains(.failedLogins) || parts.flatMap(\.quantity.measures).contains(where: \.isAboutLogins)
+  }
+
+  /// Whether it counts something that under these feeds the log alone tells.
+  public func isHearsay(under policy: Policy) -> Bool {
+    guard policy.feeds == [.log], !policy.trustsLog else { return false }
+    return filter.only.contains(.failedLogins)
+      || parts.flatMap(\.quantity.measures).contains { measure in
+        guard case .signal(let signal) = measure else { return false }
+        return signal.declaration.shownBy.isEmpty
+      }
+  }
+
+  /// Whether it counts failed logins: whose name that is, anybody can choose.
+  public var countsFailedLogins: Bool {
+    filter.only.contains(.failedLogins)
+      || parts.flatMap(\.quantity.measures).contains {
+        [.signal(.authFailures), .distinct(.passwords)].contains($0)
+      }
+  }
 
   /// The shape of the key that it blocks.
   public var blockedShape: KeyShape { then.block?.kind.map { KeyShape($0) } ?? per }
@@ -233,17 +264,24 @@ public struct Consequences: Sendable, Equatable {
   public var refusal: Refusal?
   /// Take the message, but keep it in the MTA's quarantine.
   public var hold: Bool
+  /// Let logins wait for so long before they are tried, where a feed asks us.
+  public var delay: TimeSpan?
   /// Refuse everything of the key for a while.
   public var block: Block?
   /// Names of the administrator's commands, each run once an episode.
   public var run: [String]
 
+  /// Whether all that it does is to tell.
+  var stopsNobody: Bool { refusal == nil && !hold && delay == nil && block == nil }
+
   public init(
-    alert: Bool = false, refusal: Refusal? = nil, hold: Bool = false, block: Block? = nil, run: [String] = []
+    alert: Bool = false, refusal: Refusal? = nil, hold: Bool = false, delay: TimeSpan? = nil, block: Block? = nil,
+    run: [String] = []
   ) {
     self.alert = alert
     self.refusal = refusal
     self.hold = hold
+    self.delay = delay
     self.block = block
     self.run = run
   }
@@ -259,6 +297,14 @@ public struct Block: Sendable, Equatable {
   public var forget: TimeSpan
 
   public static let defaultForget = TimeSpan.days(30)
+
+  /// The key that it blocks where that one has tripped; nothing where it has no such part.
+  func key(from key: Key, _ prefix: NetworkPrefix) -> Key? {
+    guard let kind else { return key }
+    if let part = key.parts.first(where: { $0.kind == kind }) { return Key(part) }
+    guard kind == .network, case .ip(let address)? = key.parts.first(where: { $0.kind == .ip }) else { return nil }
+    return Key(.network(prefix.network(of: address)))
+  }
 
   public init(_ spans: [TimeSpan], kind: KeyKind? = nil, forget: TimeSpan = Block.defaultForget) {
     self.spans = spans

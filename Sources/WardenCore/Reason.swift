@@ -49,6 +49,9 @@ public struct Reason: Sendable, Hashable, Codable {
         return
           "\(share.part) \(part.phrase) to \(share.whole) \(whole.phrase) in \(bound.window) (\(count)%, limit \(limit)%)"
       }
+      if quantity == .measure(.signal(.bytes)) {
+        return "\(count.size) in \(bound.window) (limit \(limit.size)\(how))"
+      }
       return "\(count)\(isLeast ? " or more" : "") \(quantity.phrase) in \(bound.window) (limit \(limit)\(how))"
     }
   }
@@ -130,9 +133,31 @@ public struct Reason: Sendable, Hashable, Codable {
   }
 }
 
+extension Int {
+  /// So many bytes as a policy writes sizes, rounded up: `72MB`, `1.5GB`.
+  package var size: String {
+    for (unit, name) in [(1_000_000_000, "GB"), (1_000_000, "MB"), (1_000, "kB")] where self >= unit {
+      let tenths = (self - 1) / (unit / 10) + 1
+      return tenths.isMultiple(of: 10) ? "\(tenths / 10)\(name)" : "\(tenths / 10).\(tenths % 10)\(name)"
+    }
+    return "\(self) bytes"
+  }
+}
+
 extension Signal {
-  /// For a sentence: `broken connections`.
-  public var phrase: String { name.replacing("-", with: " ") }
+  /// For a sentence, in the plural: `broken connections`.
+  public var phrase: String {
+    switch self {
+    case .authFailures: "AUTH failures"
+    case .authSuccesses: "AUTH successes"
+    case .rcptFloods: "RCPT floods"
+    case .dnsblRejections: "DNSBL rejections"
+    case .mtaDistress: "MTA distress"
+    case .senderMismatch: "sender mismatches"
+    case .delivered, .deferred, .bounced: "\(name) recipients"
+    default: name.replacing("-", with: " ")
+    }
+  }
 }
 
 extension Timestamp {

@@ -13,6 +13,8 @@ final class Rulebook: Sendable {
   let countsRefused: Bool
   /// Bit n: filter n asks whether the network is new.
   let newNetworkFilters: UInt64
+  /// Rules whose blocks stop logins, too.
+  let loginRules: Set<String>
   /// Meters keep their ids over a reload and a restart, so that counts stay and no record has to be touched.
   let ids: [String: UInt16]
   /// What values are hashed with.
@@ -41,6 +43,7 @@ final class Rulebook: Sendable {
     layout = Shard.Layout(meters: builder.meters)
     self.ids = builder.ids
     countsRefused = shelves.contains(where: \.countsRefused)
+    loginRules = Set(policy.rules.filter(\.isAboutLogins).map(\.name))
     overrides = Overrides(all, groups: policy.groups, rules: shelves.flatMap(\.rules), builder: &builder)
     needs = Self.needs(of: policy)
   }
@@ -183,9 +186,14 @@ final class MeteredRule: Sendable {
   let refuses: Bool
   let blocks: Bool
   let holds: Bool
+  /// Whether the log alone tells of what it counts.
+  let isHearsay: Bool
 
-  init(_ rule: Rule, parts: [MeteredPart], filter: Int, offences: Meter?, neighbours: Meter?) {
+  init(
+    _ rule: Rule, parts: [MeteredPart], filter: Int, offences: Meter?, neighbours: Meter?, isHearsay: Bool
+  ) {
     self.rule = rule
+    self.isHearsay = isHearsay
     name = rule.name
     (refuses, blocks, holds) = (rule.refuses, rule.blocks, rule.holds)
     self.parts = parts
@@ -193,12 +201,15 @@ final class MeteredRule: Sendable {
     self.neighbours = neighbours
     quiet = parts.flatMap(\.limits).map(\.limit.window).max() ?? .hours(1)
     var (happening, admitted): (UInt32, UInt32) = (0, 0)
-    var (atMail, atEnd) = (false, false)
+    var (atMail, atEnd, atFailedLogin) = (false, false, false)
     for measure in rule.parts.flatMap(\.quantity.measures) {
       switch (measure, measure.counting) {
       case (.signal(let signal), .occurred): happening |= signal.bit
       case (.signal(let signal), .admitted): admitted |= signal.bit
-      case (_, .occurred): atMail = true
+      case (.distinct(let attribute), .occurred):
+        atMail = true
+        atFailedLogin = atFailedLogin || attribute.isShown(byFailedLoginUnder: rule.filter)
+      case (.new, .occurred): atMail = true
       case (_, .admitted): atEnd = true
       }
     }
@@ -208,10 +219,11 @@ final class MeteredRule: Sendable {
     let countsNames = rule.countsRefused && atEnd
     gate = RuleGate(
       happening: happening, admitted: admitted, filter: filter, readsAttributesAtMail: atMail,
+      readsAttributesAtFailedLogin: atFailedLogin,
       readsAttributesAtEnd: atEnd, looksAtWants: isAboutWants && (rule.refuses || rule.blocks || rule.holds),
-      looksAfter: !isAboutWants && (rule.refuses || rule.holds) && !onlyConnections,
+      looksAfter: !isAboutWants && (rule.refuses || rule.holds || rule.delay != nil) && !onlyConnections,
       waitsForEnd: rule.holds && !rule.refuses || rule.filter.matches.contains(.lists) || countsNames,
-      countsRefused: rule.countsRefused)
+      countsRefused: rule.countsRefused, isAboutLogins: rule.isAboutLogins)
   }
 
   /// Whether a trip refuses the event itself.
@@ -230,6 +242,7 @@ struct RuleGate: Sendable {
   let admitted: UInt32
   let filter: Int
   let readsAttributesAtMail: Bool
+  let readsAttributesAtFailedLogin: Bool
   let readsAttributesAtEnd: Bool
   /// Whether something may be done before what is asked for is counted: refused, or held.
   let looksAtWants: Bool
@@ -240,10 +253,13 @@ struct RuleGate: Sendable {
   /// were for.
   let waitsForEnd: Bool
   let countsRefused: Bool
+  /// Whether it has a say where somebody wants to log in.
+  let isAboutLogins: Bool
 
   /// Whether the event brings something that the rule counts as it happens.
   func hears(_ event: borrowing Event) -> Bool {
     happening & event.happened.mask != 0 || readsAttributesAtMail && event.step == .mail
+      || readsAttributesAtFailedLogin && event.happened.has(.authFailures)
   }
 
   /// Whether the message asks for something that the rule counts.
@@ -302,7 +318,7 @@ struct Builder {
           ? meter(
             .neighbours(rule: rule.name, window: max(.days(1), rule.then.block!.spans[0])), .neighbours,
             smallestLimit: policy.networkPrefix.climbAfter, capacity: policy.networkPrefix.climbAfter + 1)
-          : nil)
+          : nil, isHearsay: rule.isHearsay(under: policy))
     }
     return Shelf(shape, feeds: feeds, rules: rules, memories: memories, births: births)
   }

@@ -247,7 +247,7 @@ public struct SMTPSession: Sendable {
     case .connect: setup.needs.contains(.connectReply)
     case .recipient: setup.needs.contains(.recipientReply)
     case .mail, .endOfMessage: true
-    case .refusedRecipient, .command, .close: false
+    case .refusedRecipient, .command, .close, .login, .heard: false
     }
   }
 

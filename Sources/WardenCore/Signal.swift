@@ -6,6 +6,11 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
   case messages, recipients, bytes, senderMismatch
   case badRecipients, unknownRecipients, relayAttempts, dnsblRejections
   case cutOffMessages, spam
+  // What a milter cannot see; told by feeds.
+  case authFailures, authSuccesses
+  case refusedConnections, rcptFloods, filterRejections
+  case delivered, deferred, bounced
+  case mtaDistress
 
   public struct Declaration: Sendable {
     /// As the policy file writes it.
@@ -19,9 +24,17 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
     public let needs: Needs
     /// Which MTA shows it.
     public var shownBy = Signal.bothMTAs
+    /// Which feeds tell of it; where `shownBy` is empty, nobody else does.
+    public var toldBy: Set<Source> = []
   }
 
   public static let bothMTAs = "Postfix, Sendmail"
+
+  /// Who tells of it, for people: `Postfix; feeds: log`.
+  public var tellers: String {
+    let feeds = Source.allCases.filter(declaration.toldBy.contains).map(\.name).joined(separator: ", ")
+    return [declaration.shownBy, feeds.isEmpty ? "" : "feeds: \(feeds)"].filter { !$0.isEmpty }.joined(separator: "; ")
+  }
 
   /// When a count is taken.
   public enum Counting: Sendable {
@@ -74,13 +87,14 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
       .init(
         name: "relay-attempts",
         help:
-          "Recipients refused because relaying was not allowed (Sendmail only counts them as bad recipients).",
-        counting: .occurred, needs: .allRecipients, shownBy: "Postfix")
+          "Recipients refused because relaying was not allowed (without the log feed Sendmail's are only bad recipients).",
+        counting: .occurred, needs: .allRecipients, shownBy: "Postfix", toldBy: [.log])
     case .dnsblRejections:
       .init(
         name: "dnsbl-rejections",
-        help: "Recipients refused because the client is on a DNS block list, where that is checked at RCPT.",
-        counting: .occurred, needs: .allRecipients, shownBy: "Postfix")
+        help:
+          "Clients refused because they are on a DNS block list (without the log feed only where that is checked at RCPT).",
+        counting: .occurred, needs: .allRecipients, shownBy: "Postfix", toldBy: [.log])
     case .cutOffMessages:
       .init(
         name: "cut-off-messages", help: "Messages whose connection ended after DATA, before their end.",
@@ -89,6 +103,28 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
       .init(
         name: "spam", help: "Messages that passed although a filter before us has marked them as spam.",
         counting: .admitted, needs: .headers)
+    case .authFailures:
+      .told("auth-failures", "Failed logins.", by: [.dovecot, .log])
+    case .authSuccesses:
+      .told("auth-successes", "Successful logins, also such that send nothing.", by: [.dovecot, .log])
+    case .refusedConnections:
+      .told(
+        "refused-connections", "Connections that the MTA refused before it told us of them.", by: [.log],
+        comesBeforeMail: true)
+    case .rcptFloods:
+      .told("rcpt-floods", "Sessions slowed down or cut by the MTA for too many bad recipients.", by: [.log])
+    case .filterRejections:
+      .told("filter-rejections", "Messages that another filter refused at their end.", by: [.log])
+    case .delivered:
+      .told("delivered", "Recipients that a message was delivered to.", by: [.log])
+    case .deferred:
+      .told("deferred", "Deliveries put off, each time.", by: [.log])
+    case .bounced:
+      .told("bounced", "Recipients that a message could not be delivered to.", by: [.log])
+    case .mtaDistress:
+      .told(
+        "mta-distress", "Lines in which the MTA complains of load, lost input or faults of its own.", by: [.log],
+        comesBeforeMail: true)
     }
   }
 
@@ -96,6 +132,16 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
   public init?(name: some StringProtocol) {
     guard let signal = Self.allCases.first(where: { $0.name == name }) else { return nil }
     self = signal
+  }
+}
+
+extension Signal.Declaration {
+  fileprivate static func told(
+    _ name: String, _ help: String, by feeds: Set<Source>, comesBeforeMail: Bool = false
+  ) -> Self {
+    .init(
+      name: name, help: help, counting: .occurred, comesBeforeMail: comesBeforeMail, needs: [], shownBy: "",
+      toldBy: feeds)
   }
 }
 
@@ -141,8 +187,9 @@ public struct Needs: OptionSet, Sendable, Hashable {
 }
 
 /// How many of each signal.
-public struct Tally: Sendable, Equatable {
-  private var counts = SIMD32<Int32>()
+public struct Tally: Sendable {
+  // No vector: one of this size is padded and aligned so that events, which have two, would be three times as large.
+  private var counts = InlineArray<24, Int32>(repeating: 0)
   /// Bit n: signal n is not zero.
   private(set) var mask: UInt32 = 0
 
@@ -161,6 +208,12 @@ public struct Tally: Sendable, Equatable {
   }
 
   func has(_ signal: Signal) -> Bool { mask & (1 << UInt32(signal.rawValue)) != 0 }
+}
+
+extension Tally: Equatable {
+  public static func == (a: Tally, b: Tally) -> Bool {
+    a.mask == b.mask && a.counts.indices.allSatisfy { a.counts[$0] == b.counts[$0] }
+  }
 }
 
 extension Tally: ExpressibleByDictionaryLiteral {

@@ -34,6 +34,7 @@ public struct Configuration: Sendable, Equatable {
   public var state: String?
   public var history = HistorySettings()
   public var alerts = AlertSettings()
+  public var feeds = FeedSettings()
   /// The folder with the policy's tests, as written: relative to the policy file.
   public var tests: String?
 

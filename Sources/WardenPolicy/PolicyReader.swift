@@ -3,7 +3,8 @@ import Yams
 
 /// The policy file: YAML in, a checked configuration or all its problems out.
 ///
-/// Settings are read here, rules in `RuleReader`, alerts in `AlertsReader`, groups and overrides in `PeopleReader`; `RuleAnalysis` then looks for
+/// Settings are read here, rules in `RuleReader`, alerts in `AlertsReader`, feeds in
+/// `FeedsReader`, groups and overrides in `PeopleReader`; `RuleAnalysis` then looks for
 /// rules that cannot work.
 public enum PolicyReader {
   /// Says what is wrong with a milter socket's text; nothing when it is well.
@@ -52,7 +53,7 @@ public enum PolicyReader {
   ) -> [Included] {
     let known = [
       "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "history", "groups",
-      "overrides", "include", "commands", "alerts", "tests", "rules",
+      "overrides", "include", "commands", "alerts", "feeds", "tests", "rules",
     ]
     guard let fields = reader.fields(of: root, "the policy", known: known) else { return [] }
     readSettings(fields, &configuration, &reader, socketCheck)
@@ -71,6 +72,8 @@ public enum PolicyReader {
     }
     configuration.commands = readCommands(fields["commands"], &names, &reader)
     configuration.alerts = readAlerts(fields["alerts"], configuration.commands, &names, &reader, templateCheck)
+    readFeeds(fields["feeds"], &configuration, &reader)
+    configuration.policy.feeds = configuration.feeds.sources
     let places = readRules(fields["rules"], root, &configuration.policy, &names, &reader)
 
     var overrides = Overrides(now: now)
@@ -88,7 +91,7 @@ public enum PolicyReader {
     }
     // What is at fault is not looked at further: a rule that was not read would be missed.
     if !reader.hasErrors, !included.contains(where: \.reader.hasErrors) {
-      RuleAnalysis(policy: configuration.policy, places: places).run(&reader)
+      RuleAnalysis(policy: configuration.policy, feeds: configuration.feeds, places: places).run(&reader)
       names.warnOfUnused(&reader, &included)
     }
     return included

@@ -5,6 +5,7 @@ import Yams
 /// certain it is silent.
 struct RuleAnalysis {
   let policy: Policy
+  let feeds: FeedSettings
   /// Of each rule.
   let places: [RulePlaces]
 
@@ -41,6 +42,14 @@ struct RuleAnalysis {
     if rule.countsRefused, !isOfMail {
       reader.warn("count-refused has no effect: \(first) count in any case", at: places.countRefused)
     }
+    if let untold = rule.decisive.first(where: { !feeds.tells($0) }) {
+      let feed = untold == .distinct(.passwords) ? "feeds: dovecot-policy" : untold.feeds
+      reader.warn("nobody tells of \(untold.phrase), so the rule never trips; see \"\(feed)\"", at: places.rule)
+    }
+    if rule.then.delay != nil, feeds.dovecot == nil || !rule.isAboutLogins {
+      let why = feeds.dovecot == nil ? "no \"feeds: dovecot-policy\" asks us" : "the rule is not about logins"
+      reader.warn("delay has no effect: \(why)", at: places.then)
+    }
     if rule.then.hold, let refusal = rule.then.refusal {
       reader.warn("what is refused is never held: beside \(refusal.rawValue), hold has no effect", at: places.then)
     }
@@ -71,6 +80,8 @@ struct RuleAnalysis {
       return ("all mail is either authenticated or anonymous", node)
     }
 
+    // A failed login names a user, and is nobody's.
+    if rule.decisive.contains(where: \.isShownByFailedLogins) { return nil }
     let noLogin =
       ofKind[.authentication] == [.anonymous]
       ? place(of: .anonymous, filter.only, places.only) : place(of: .authenticated, filter.except, places.except)
@@ -283,5 +294,13 @@ extension Filter {
       return !others.isEmpty && others.allSatisfy { isWithin($0, only) }
     }
     return takesAll && except.allSatisfy { isWithin($0, other.except) }
+  }
+}
+
+extension Measure {
+  /// The feeds that could tell of it, for people.
+  fileprivate var feeds: String {
+    guard case .signal(let signal) = self else { return "feeds" }
+    return signal.declaration.toldBy.contains(.dovecot) ? "feeds: dovecot-policy, mail-log" : "feeds: mail-log"
   }
 }

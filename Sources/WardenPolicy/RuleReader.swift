@@ -94,7 +94,7 @@ extension PolicyReader {
     return name
   }
 
-  private static func readFlag(_ node: Node?, _ what: String, _ reader: inout YAMLReader) -> Bool {
+  static func readFlag(_ node: Node?, _ what: String, _ reader: inout YAMLReader) -> Bool {
     guard let text = reader.text(node, what) else { return false }
     if text != "true", text != "false" { reader.error("\(what) is true or false, not \"\(text)\"", at: node) }
     return text == "true"
@@ -270,6 +270,8 @@ extension PolicyReader {
     // Spares from the rule's block, if not from the count.
     case .authenticated, .user, .group: isEarly = !isOnly
     case .bounces, .forwards, .lists, .newNetwork, .senderDomain: isEarly = false
+    case .failedLogins:
+      return measures.first { !$0.isShownByFailedLogins }.map { "a failed login shows no \($0.phrase)" }
     }
     if !isEarly, let measure = measures.first(where: \.comesBeforeMail) {
       return
@@ -397,13 +399,29 @@ extension PolicyReader {
         for span in pieces.dropFirst() {
           TimeSpan(span.trimmed).map { add($0, span.trimmed, place, to: &then, &isSound, &reader) }
         }
+      case "delay":
+        if let delay = readDelay(words, text, place, &reader) { then.delay = delay } else { isSound = false }
       default:
-        let actions = ["alert", "tempfail", "reject", "hold", "block", "run"]
+        let actions = ["alert", "tempfail", "reject", "hold", "delay", "block", "run"]
         reader.error("unknown action \"\(text)\"\(Suggestion.phrase(for: action, among: actions))", at: place)
         isSound = false
       }
     }
     return isSound && then != Consequences() ? then : nil
+  }
+
+  private static func readDelay(
+    _ words: [String], _ text: String, _ node: Node, _ reader: inout YAMLReader
+  ) -> TimeSpan? {
+    guard words.count == 3, words[1] == "for", let span = TimeSpan(words[2]), span >= .seconds(1), span <= .minutes(1)
+    else {
+      reader.error("\"\(text)\" is not a delay; write delay for 3s, at most 1m", at: node)
+      return nil
+    }
+    if span > .seconds(8) {
+      reader.warn("Postfix waits for Dovecot for 10s at most; with more than 8s its logins fail", at: node)
+    }
+    return span
   }
 
   private static func readBlock(
@@ -493,6 +511,15 @@ extension Measure {
     switch self {
     case .signal: nil
     case .distinct(let attribute), .new(let attribute): attribute
+    }
+  }
+
+  /// Whether a failed login counts in it.
+  var isShownByFailedLogins: Bool {
+    switch self {
+    case .signal(.authFailures): true
+    case .distinct(.users), .distinct(.passwords), .distinct(.ips), .distinct(.networks): true
+    default: false
     }
   }
 

@@ -46,8 +46,25 @@ public final class EngineDriver: SessionDriver {
       guard engine.allow(order, at: at) else { throw SessionFault("\(key) cannot be allowed") }
       return Self.nothing
     case .blocked, .free: return .box(engine.penalties(at: at).map(\.key.description))
+    case .heard(let signal, let count, let told):
+      return outcome(
+        of: engine.decide(
+          Event(
+            at: at, step: .heard, subject: subject(told), happened: [signal: count], source: told.source,
+            password: told.password)))
+    case .attempt(let told):
+      return outcome(of: engine.decide(Event(at: at, step: .login, subject: subject(told), source: told.source)))
     case .time: return Self.nothing
     }
+  }
+
+  private func subject(_ told: SessionScript.Told) -> Subject {
+    var subject = Subject()
+    subject.address = told.address.flatMap { IPAddress($0) }
+    subject.ip = subject.address
+    subject.network = subject.ip.map { engine.policy.networkPrefix.network(of: $0) }
+    subject.user = told.user.map { engine.realms.user(login: $0) }
+    return subject
   }
 
   private func performInConnection(_ line: SessionScript.Line) throws -> SessionOutcome {
@@ -107,11 +124,16 @@ public final class EngineDriver: SessionDriver {
       session.settle(decision, at: event.step)
       return session.answers(at: event.step)
     }
+    guard isAnswered else { return SessionOutcome(.goOn, notices: decision.notices) }
+    if case .exempt = decision.verdict { isExempt = true }
+    return outcome(of: decision)
+  }
+
+  private func outcome(of decision: Decision) -> SessionOutcome {
     var outcome = SessionOutcome(.goOn, notices: decision.notices)
-    guard isAnswered else { return outcome }
     switch decision.verdict {
-    case .goOn: break
-    case .exempt: isExempt = true
+    case .goOn, .exempt: break
+    case .delay(let span, let reason): (outcome.verdict, outcome.reason) = (.delayed(span), reason)
     case .hold(let reason): (outcome.verdict, outcome.reason) = (.held(text: reason.sentence), reason)
     case .refuse(let refusal):
       outcome.verdict = .refused(code: refusal.code.code, text: refusal.lines.joined(separator: "\n"))

@@ -177,6 +177,7 @@ struct ScriptReader {
     "command": "command XYZZY", "rset": "rset", "quit": "quit", "drop": "drop",
     "block": "block user:alice for 1h", "release": "release user:alice", "allow": "allow user:alice for 1d",
     "blocked": "blocked user:alice", "free": "free user:alice",
+    "heard": "heard auth-failures 3 ip 192.0.2.7 user alice", "try": "try ip 192.0.2.7 user alice",
     "wait": "wait 90m", "at": "at 2026-11-24T10:00:00Z", "pace": "pace 0s",
     "use": "use FILE", "policy": "policy", "repeat": "repeat 25", "end": "end",
   ]
@@ -238,6 +239,8 @@ struct ScriptReader {
       }
       return .message(bytes: bytes)
     case "command": return .command(value)
+    case "heard": return heard(argument, number)
+    case "try": return told(argument.split(separator: " ")[...], form, number).map { .attempt($0) }
     case "release": return key(argument, number).map { .release($0) }
     case "blocked": return key(argument, number).map { .blocked($0) }
     case "free": return key(argument, number).map { .free($0) }
@@ -269,6 +272,47 @@ struct ScriptReader {
       // `use`, `policy`, `repeat` and `end` have been read before.
       return nil
     }
+  }
+
+  /// `SIGNAL [COUNT] …`
+  private mutating func heard(_ text: Substring, _ number: Int) -> SessionScript.Action? {
+    var words = text.split(separator: " ")[...]
+    let name = words.removeFirst()
+    guard let signal = Signal(name: name) else {
+      tell(
+        number, "unknown signal \"\(name)\"\(Suggestion.phrase(for: String(name), among: Signal.allCases.map(\.name)))")
+      return nil
+    }
+    var count = 1
+    if let given = words.first.flatMap({ Int($0) }) {
+      words.removeFirst()
+      count = given
+      if !(1...1_000_000).contains(given) { tell(number, "\"\(given)\" is not how often; write 1 to 1000000") }
+    }
+    return told(words, Self.forms["heard"]!, number).map { .heard(signal, count: count, $0) }
+  }
+
+  /// `[ip ADDRESS] [user USER] [password WORD] [by SOURCE]`
+  private mutating func told(_ words: ArraySlice<Substring>, _ form: String, _ number: Int) -> SessionScript.Told? {
+    var told = SessionScript.Told()
+    var words = words
+    while let name = words.popFirst() {
+      guard let value = words.popFirst().map(String.init) else {
+        tell(number, "\"\(name)\" needs more: write \(form)")
+        return nil
+      }
+      switch name {
+      case "ip" where IPAddress(value) != nil: told.address = value
+      case "user": told.user = value
+      case "password": told.password = value
+      case "by" where value == "log": told.source = .log
+      case "by" where value == "dovecot": told.source = .dovecot
+      default:
+        tell(number, "\"\(name) \(value)\" is nothing that a feed tells; write \(form)")
+        return nil
+      }
+    }
+    return told
   }
 
   private mutating func advance(by span: TimeSpan, _ number: Int) {
@@ -310,7 +354,7 @@ struct ScriptReader {
     case .quit, .drop:
       if connection == .no { tell(number, "no connection is open") }
       (connection, transaction) = (.no, .no)
-    case .block, .release, .allow, .blocked, .free, .time: break
+    case .heard, .attempt, .block, .release, .allow, .blocked, .free, .time: break
     }
   }
 
@@ -331,11 +375,13 @@ struct ScriptReader {
   // MARK: - Expectations
 
   private static let noticeWords = ["alert", "observed", "blocked", "run", "quiet"]
-  private static let answerWords = ["go-on", "refused", "held"] + SessionScript.MTARefusal.allCases.map(\.rawValue)
+  private static let answerWords =
+    ["go-on", "refused", "held", "delayed"] + SessionScript.MTARefusal.allCases.map(\.rawValue)
 
   private static func answers(to word: Substring) -> [String] {
     switch word {
     case "from", "mail": ["go-on", "refused"]
+    case "try": ["go-on", "refused", "delayed"]
     case "rcpt": ["go-on", "refused"] + SessionScript.MTARefusal.allCases.map(\.rawValue)
     case "message": ["go-on", "refused", "held"]
     default: ["go-on"]
@@ -393,6 +439,8 @@ struct ScriptReader {
       let text = reason(rest, parts.dropFirst(), &expectation, number)
       hasText = !text.isEmpty
       expectation.verdict = .held(text: text)
+    case "delayed":
+      expectation.verdict = time(rest, number).map { .delayed($0) } ?? .goOn
     default:
       if !rest.isEmpty { tell(number, "\"\(answer)\" stands alone, without \"\(rest)\"") }
       if let cause = SessionScript.MTARefusal(rawValue: answer) { expectation.verdict = .refusedByMTA(cause) }

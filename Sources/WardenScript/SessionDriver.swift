@@ -105,7 +105,7 @@ extension SessionScript {
     default: break
     }
     let expected = line.expectation
-    let raised = (outcome.notices ?? []).filter { $0.kind != .refused && $0.kind != .held }
+    let raised = (outcome.notices ?? []).filter { ![.refused, .held, .delayed].contains($0.kind) }
     let reasons =
       (outcome.reason.map { [$0.sentence] } ?? [])
       + raised.map { notice in

@@ -20,6 +20,11 @@ import WardenCore
 ///     rset | quit | drop | cut-off           drop: hangs up; cut-off: in the middle of a message
 ///     command XYZZY                          one that the MTA does not know
 ///
+/// **Feeds.** They tell of clients and users that need no connection.
+///
+///     heard auth-failures 3 ip 192.0.2.7 user alice password p{n} by log     what is not told is left out; by dovecot
+///     try ip 192.0.2.7 user alice            asks whether a login may be tried
+///
 /// **Administrators.**
 ///
 ///     block KEY for 1h | release KEY | allow KEY for 1d
@@ -43,6 +48,7 @@ import WardenCore
 ///     go-on
 ///     refused CODE [TEXT]                    by us; TEXT is part of the reply
 ///     refused CODE by RULE[: TEXT]           after a block, the rule that blocked, or administrator
+///     delayed 5s                             to try alone
 ///     held [TEXT] | held by RULE[: TEXT]     to message alone; TEXT is part of the reason
 ///     unknown | relay-denied | listed        to rcpt alone: the MTA itself refuses, since the mailbox does not exist, since
 ///                                            it does not relay, since the client is on a DNS block list
@@ -73,11 +79,20 @@ public struct SessionScript: Sendable {
     /// DATA, half a message, and the connection is lost.
     case cutOff
     case command(String)
+    case heard(Signal, count: Int, Told), attempt(Told)
     case reset, quit, drop
     case block(String, for: TimeSpan), release(String), allow(String, for: TimeSpan)
     case blocked(String), free(String)
     /// `wait` and `at`: the line's time says it all.
     case time
+  }
+
+  /// Of whom a feed tells.
+  public struct Told: Sendable, Equatable {
+    public var address: String?
+    public var user: String?
+    public var password: String?
+    public var source = Source.dovecot
   }
 
   /// Why the MTA itself refuses a recipient.
@@ -93,6 +108,7 @@ public struct SessionScript: Sendable {
     case refusedByMTA(MTARefusal)
     case refused(code: Int, text: String)
     case held(text: String)
+    case delayed(TimeSpan)
   }
 
   public struct Expectation: Sendable, Equatable {
@@ -207,6 +223,7 @@ extension SessionScript.Verdict: CustomStringConvertible {
     case .refusedByMTA(let cause): cause.rawValue
     case .refused: "refused"
     case .held: "held"
+    case .delayed(let span): "delayed \(span)"
     }
   }
 
@@ -216,7 +233,7 @@ extension SessionScript.Verdict: CustomStringConvertible {
     var text = word
     var words = ""
     switch self {
-    case .goOn, .refusedByMTA: break
+    case .goOn, .refusedByMTA, .delayed: break
     case .refused(let code, let reply): (text, words) = ("refused \(code)", reply)
     case .held(let reason): words = reason
     }

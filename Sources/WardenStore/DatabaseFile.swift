@@ -28,6 +28,11 @@ enum DatabaseFile {
       guard file >= 0 else { throw .system(errno, doing: "make", path: path) }
       Glibc.close(file)
     }
+    // With any other SQLite would say that it may not write, as if it were a matter of permission.
+    if let version = formatVersion(path), !(1...2).contains(version) {
+      throw StoreProblem(
+        .damaged, doing: "open", path: path, why: "it is in format \(version), which SQLite does not write")
+    }
     do {
       let pool = try DatabasePool(path: path, configuration: configuration(path, largest))
       try pool.writeWithoutTransaction { database in
@@ -96,6 +101,14 @@ enum DatabaseFile {
       let answer = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? ""
       if answer != "ok" { try refuse(answer) }
     }
+  }
+
+  /// Which format the file is written in: byte 18 of SQLite's database header.
+  private static func formatVersion(_ path: String) -> UInt8? {
+    guard let file = FileHandle(forReadingAtPath: path) else { return nil }
+    defer { try? file.close() }
+    guard let header = try? file.read(upToCount: 100), header.count == 100 else { return nil }
+    return header[18]
   }
 
   /// In bytes; nothing where there is no such file.

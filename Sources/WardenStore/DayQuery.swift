@@ -119,7 +119,7 @@ struct DayQuery {
     var causes: [DayReport.Cause] = []
     try row.forEach { causes.append(DayReport.Cause(cause: row.text(0), by: "mailwarden", count: row.count(1))) }
     let totals = try totals()
-    for signal in [Signal.unknownRecipients, .relayAttempts, .dnsblRejections] {
+    for signal in Self.refusalsOfMTA {
       if let count = totals[signal.name] { causes.append(DayReport.Cause(cause: signal.name, by: "mta", count: count)) }
     }
     return causes
@@ -127,14 +127,19 @@ struct DayQuery {
 
   // MARK: - What deserves a look
 
+  private static let refusalsOfMTA: [Signal] = [
+    .unknownRecipients, .relayAttempts, .dnsblRejections, .refusedConnections, .filterRejections, .authFailures,
+  ]
+
   func successesAfterFailures() throws -> [DayReport.Success] {
     let row = try statement(
       """
-      SELECT k.name, c.at, c.broken_connections + c.relay_attempts + c.bad_commands + c.unknown_recipients AS failures,
-        c.logins, c.messages
+      SELECT k.name, c.at,
+        c.auth_failures + c.broken_connections + c.relay_attempts + c.bad_commands + c.unknown_recipients AS failures,
+        c.logins + c.auth_successes, c.messages
       FROM counts c JOIN keys k ON k.id = c.key
       WHERE c.period = 3600 AND c.at >= ? AND c.at < ? AND k.kind IN ('user', 'ip') AND failures >= ?
-        AND c.logins + c.messages > 0
+        AND c.logins + c.auth_successes + c.messages > 0
       ORDER BY failures DESC, c.at, k.name LIMIT ?
       """, range.lowerBound, range.upperBound, Self.manyFailures, Self.most)
     var successes: [DayReport.Success] = []

@@ -9,6 +9,7 @@ enum Schema {
   static let migrations: [(name: String, sql: String)] = [
     ("1-state", state),
     ("2-history", history),
+    ("3-feeds", feeds),
   ]
 
   static var migrator: DatabaseMigrator {
@@ -40,6 +41,13 @@ enum Schema {
       recipients INTEGER NOT NULL, recipient TEXT, held INTEGER NOT NULL);
     CREATE TABLE documents (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
     """
+
+  // What feeds tell of. SQLite adds columns one at a time.
+  private static let feeds = [
+    "auth_failures", "auth_successes", "refused_connections", "rcpt_floods", "filter_rejections", "delivered",
+    "deferred",
+    "bounced", "mta_distress",
+  ].map { "ALTER TABLE counts ADD COLUMN \($0) INTEGER NOT NULL DEFAULT 0;" }.joined(separator: "\n")
 
   // The columns are written out: another signal is another migration.
   private static let history = """

@@ -60,6 +60,7 @@ public final class MilterDriver: SessionDriver {
       try client!.abort()
       return .goOn
     case .quit, .drop: return try end()
+    case .heard, .attempt: throw SessionFault("what feeds tell is played in memory alone")
     case .block, .release, .allow, .blocked, .free, .time: return try daemon.administer(line.action)
     }
   }

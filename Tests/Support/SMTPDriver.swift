@@ -52,6 +52,7 @@ public final class SMTPDriver: SessionDriver {
       _ = try? client!.command("QUIT")
       return try end()
     case .drop: return try end()
+    case .heard, .attempt: throw SessionFault("what feeds tell is played in memory alone")
     case .block, .release, .allow, .blocked, .free, .time: return try daemon.administer(line.action)
     }
   }

@@ -81,6 +81,17 @@ struct LoginTests {
     ])
   func othersSenders(user: String, sender: String) { #expect(!Mailbox.belongs(sender: sender, to: user)) }
 
+  @Test(
+    "An address has one form, whatever was typed",
+    arguments: [
+      ("alice@example.org", "alice@example.org"), ("Alice@Example.ORG", "alice@example.org"),
+      ("alice@example.org.", "alice@example.org"), ("<alice@example.org>", "alice@example.org"),
+      ("\"alice\"@example.org", "alice@example.org"), ("al\\ice@example.org", "alice@example.org"),
+      ("@relay.test:alice@example.org", "alice@example.org"), (" alice@example.org ", "alice@example.org"),
+      ("srs0=a=b=other.test=alice+x@example.org", "srs0=a=b=other.test=alice+x@example.org"), ("<>", ""), ("", ""),
+    ])
+  func oneForm(path: String, address: String) { #expect(Mailbox.normalized(path) == address) }
+
   @Test("A login with a plus sign of its own owns that address in each domain")
   func plusInLogin() { #expect(Mailbox.belongs(sender: "bob+x@example.org", to: "bob+x")) }
 

@@ -31,6 +31,37 @@ struct PenaltyTests {
     }
   }
 
+  @Test("Who asks what would turn a client away is told the block that does, and that is no attempt")
+  func penaltyAtConnect() {
+    func asked(_ ip: String, _ change: (inout Policy) -> Void = { _ in }, after span: TimeSpan = .seconds(0))
+      -> Penalty?
+    {
+      var policy = Policy(rules: [.brokenConnections])
+      change(&policy)
+      let engine = Engine(policy: policy)
+      var subject = Subject()
+      subject.ip = IPAddress("192.0.2.7")!
+      subject.address = subject.ip
+      let now = Timestamp(microseconds: 1_000_000)
+      for _ in 0..<5 {
+        _ = engine.decide(Event(at: now, step: .close, subject: subject, happened: [.brokenConnections: 1]))
+      }
+      var client = Subject()
+      client.ip = IPAddress(ip)!
+      client.address = client.ip
+      client.user = "bob"
+      let penalty = engine.penaltyAtConnect(of: client, at: now + span)
+      #expect((engine.penalty(on: .ip("192.0.2.7"))?.attempts ?? 0) == 0)
+      return penalty
+    }
+    #expect(asked("192.0.2.7")?.key == .ip("192.0.2.7"))
+    #expect(asked("192.0.2.8") == nil)
+    #expect(asked("192.0.2.7", after: .days(3)) == nil)
+    #expect(asked("192.0.2.7", { $0.exempt.networks = [Network("192.0.2.0/24")!] }) == nil)
+    // Nobody has logged in as it connects.
+    #expect(asked("192.0.2.7", { $0.exempt.users = ["bob"] }) != nil)
+  }
+
   @Test("A block ends at its time, not a microsecond sooner or later, however often the client tried")
   func endsExactly() {
     let server = Server(.brokenConnections)

@@ -21,6 +21,33 @@ struct ReasonTests {
       ])
   }
 
+  @Test(
+    "Names stand in a sentence as the field writes them",
+    arguments: [
+      (.authFailures, "AUTH failures"), (.authSuccesses, "AUTH successes"), (.rcptFloods, "RCPT floods"),
+      (.dnsblRejections, "DNSBL rejections"), (.mtaDistress, "MTA distress"), (.senderMismatch, "sender mismatches"),
+      (.deferred, "deferred recipients"), (.brokenConnections, "broken connections"),
+    ] as [(Signal, String)])
+  func names(signal: Signal, phrase: String) {
+    #expect(signal.phrase == phrase && Quantity.measure(.signal(signal)).phrase == phrase)
+    #expect(Quantity.share(.signal(signal), of: .signal(.recipients)).phrase == "\(phrase) / recipients")
+  }
+
+  @Test(
+    "Sizes are written as a policy writes them, and never smaller than they are",
+    arguments: [
+      (0, "0 bytes"), (999, "999 bytes"), (1_000, "1kB"), (1_001, "1.1kB"), (72_000_000, "72MB"),
+      (72_000_001, "72.1MB"),
+      (1_500_000_000, "1.5GB"), (Int.max, "9223372036.9GB"),
+    ])
+  func sizes(bytes: Int, text: String) {
+    #expect(bytes.size == text)
+    let finding = Reason.Finding(
+      quantity: .measure(.signal(.bytes)), count: bytes, isLeast: false, limit: 50_000_000,
+      bound: Limit(count: 50_000_000, window: .hours(1)), share: nil)
+    #expect(finding.phrase == "\(text) in 1h (limit 50MB)")
+  }
+
   @Test("An administrator's words stand in the sentence, if there are any")
   func administrator() {
     let bare = Reason(rule: Reason.administrator, key: Key(.server), cause: .administrator(note: ""), until: .start)

@@ -163,6 +163,32 @@ final class Server {
     try (0..<count).count { _ in try send(login, from: address) == nil }
   }
 
+  /// A feed tells of something.
+  @discardableResult
+  func hear(
+    _ signal: Signal, _ count: Int = 1, from address: String? = "192.0.2.7", user: String? = nil,
+    password: String? = nil, source: Source = .dovecot
+  ) -> Decision {
+    decide(
+      Event(
+        at: now, step: .heard, subject: subject(address, user), happened: [signal: count], source: source,
+        password: password))
+  }
+
+  /// Somebody wants to log in, and a feed asks.
+  func login(_ user: String? = "alice", from address: String? = "192.0.2.7") -> Decision {
+    decide(Event(at: now, step: .login, subject: subject(address, user), source: .dovecot))
+  }
+
+  private func subject(_ address: String?, _ user: String?) -> Subject {
+    var subject = Subject()
+    subject.address = address.map { IPAddress($0)! }
+    subject.ip = subject.address
+    subject.network = subject.ip.map { engine.policy.networkPrefix.network(of: $0) }
+    subject.user = user
+    return subject
+  }
+
   /// A client that connects and leaves without mail.
   /// - Returns: what it was told as it connected.
   @discardableResult

@@ -73,7 +73,7 @@ struct GoodPolicyTests {
 
   @Test("Every signal can be counted", arguments: Signal.allCases)
   func signal(_ signal: Signal) throws {
-    let rules = try readGood(PolicyText.rule(count: signal.name, per: "ip")).policy.rules
+    let rules = try readGood(PolicyText.feeds + PolicyText.rule(count: signal.name, per: "ip")).policy.rules
     #expect(rules.map(\.parts) == [[Part(.measure(.signal(signal)), [Limit(count: 30, window: .hours(1))])]])
   }
 

@@ -20,6 +20,9 @@ func readGood(
 
 /// Everything a policy can say, in every form of saying it.
 enum PolicyText {
+  /// Everything that can tell of something.
+  static let feeds = "feeds: {dovecot-policy: {listen: '[::1]:4001', token-file: /t}, mail-log: /var/log/mail.log}\n"
+
   static let full = """
     # Read by machines and people.
     listen:

@@ -60,7 +60,7 @@ struct Generator {
     switch number(0...2) {
     case 0: .signal(pick(Signal.allCases))
     case 1: .distinct(pick(Attribute.allCases))
-    default: .new(pick(Attribute.allCases))
+    default: .new(pick(Attribute.allCases.filter(\.isRemembered)))
     }
   }
   mutating func quantity() -> Quantity { flag() ? .measure(measure()) : .share(measure(), of: measure()) }

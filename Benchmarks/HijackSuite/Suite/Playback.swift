@@ -135,7 +135,7 @@ struct Playback {
     for notice in decision.notices { book.note(notice, about: mail) }
     guard session.answers(at: event.step) else { return nil }
     switch decision.verdict {
-    case .goOn, .exempt: return nil
+    case .goOn, .exempt, .delay: return nil
     case .hold(let reason): return .held(rule: reason.rule)
     case .refuse(let refusal): return .refused(rule: refusal.reason.rule, isTemporary: refusal.code.isTemporary)
     }

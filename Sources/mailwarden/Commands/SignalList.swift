@@ -21,14 +21,17 @@ struct SignalList: Encodable {
         let declaration = signal.declaration
         return Entry(
           name: signal.name, meaning: declaration.help, counts: declaration.counting.phrase,
-          stages: declaration.needs.stages, shown_by: declaration.shownBy)
+          stages: declaration.needs.stages, shown_by: signal.tellers)
       }
       + Attribute.allCases.flatMap { attribute in
         let declaration = attribute.declaration
-        return [("distinct", "Different"), ("new", "Never shown before by the key:")].map { word, beginning in
+        let words =
+          [("distinct", "Different")] + (attribute.isRemembered ? [("new", "Never shown before by the key:")] : [])
+        return words.map { word, beginning in
           Entry(
             name: "\(word) \(attribute.name)", meaning: "\(beginning) \(declaration.help).",
-            counts: declaration.counting.phrase, stages: declaration.needs.stages, shown_by: Signal.bothMTAs)
+            counts: declaration.counting.phrase, stages: declaration.needs.stages,
+            shown_by: attribute == .passwords ? "feeds: dovecot" : Signal.bothMTAs)
         }
       }
     keys = KeyKind.allCases.map(\.name)

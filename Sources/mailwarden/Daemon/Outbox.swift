@@ -124,6 +124,7 @@ final class Outbox: Service {
     case .blocked: logger.warning("\(queueID)blocked", metadata: metadata)
     case .observed: logger.notice("\(queueID)observed, not enforced", metadata: metadata)
     case .refused: logger.notice("\(queueID)refused", metadata: metadata)
+    case .delayed: logger.info("\(queueID)delayed", metadata: metadata)
     case .held: logger.notice("\(queueID)held", metadata: metadata)
     case .run(let command):
       metadata["command"] = "\(command)"

@@ -129,7 +129,8 @@ final class WardenSession: MilterSession {
     let decision = gate.decide(event) { context.value(.queueID) }
     session.settle(decision, at: event.step)
     switch decision.verdict {
-    case .goOn: return .continue
+    // An MTA never asks whether somebody may log in.
+    case .goOn, .delay: return .continue
     case .exempt: return .accept
     case .hold(let reason):
       // The MTA shows the words in its queue; a client's are among them.
