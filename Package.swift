@@ -57,11 +57,23 @@ let package = Package(
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
         .product(name: "Subprocess", package: "swift-subprocess"),
       ]),
+    .target(
+      name: "WardenFeeds",
+      dependencies: [
+        "WardenCore",
+        .product(name: "Hummingbird", package: "hummingbird"),
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOFoundationCompat", package: "swift-nio"),
+      ]),
+    .target(name: "WardenReplay", dependencies: ["WardenCore"]),
     .executableTarget(
       name: "mailwarden",
       dependencies: [
-        "Milter", "WardenAlerts", "WardenCore", "WardenPolicy", "WardenScript", "WardenControl", "WardenStore",
+        "Milter", "WardenAlerts", "WardenControl", "WardenCore", "WardenFeeds", "WardenPolicy", "WardenReplay",
+        "WardenScript", "WardenStore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
       ]),
@@ -84,6 +96,12 @@ let package = Package(
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], path: "Benchmarks/StateBench"),
 
+    .executableTarget(
+      name: "log-bench",
+      dependencies: [
+        "WardenCore", "WardenFeeds", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Benchmarks/LogBench"),
+
     .target(name: "HijackTraffic", dependencies: ["WardenCore"], path: "Benchmarks/HijackSuite/Traffic"),
     .executableTarget(
       name: "hijack-suite",
@@ -95,6 +113,8 @@ let package = Package(
     .executableTarget(name: "recipient-count", dependencies: ["Milter"], path: "Examples/RecipientCount"),
     .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo", exclude: ["policy.yaml"]),
 
+    // Refuses what says SPAMTEST, as a spam filter would.
+    .executableTarget(name: "spam-filter", dependencies: ["Milter"], path: "Tests/SpamFilter"),
     .target(
       name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore", "WardenScript"], path: "Tests/Support",
       exclude: ["mta"]),
@@ -104,6 +124,9 @@ let package = Package(
       name: "WardenAlertsTests",
       dependencies: ["WardenAlerts", "WardenTestKit", .product(name: "Logging", package: "swift-log")],
       exclude: ["Receivers"]),
+    .testTarget(
+      name: "WardenFeedsTests", dependencies: ["WardenFeeds", "WardenCore", "WardenTestKit"], exclude: ["Fixtures"]),
+    .testTarget(name: "WardenReplayTests", dependencies: ["WardenReplay", "WardenCore"]),
     .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
     .testTarget(
       name: "WardenStoreTests",
@@ -112,7 +135,10 @@ let package = Package(
     .testTarget(name: "MilterTests", dependencies: ["Milter"]),
     .testTarget(
       name: "IntegrationTests",
-      dependencies: ["mailwarden", "recipient-count", "WardenPolicy", "WardenScript", "WardenTestKit", "MilterClient"],
+      dependencies: [
+        "mailwarden", "recipient-count", "spam-filter", "WardenPolicy", "WardenReplay", "WardenScript", "WardenTestKit",
+        "MilterClient",
+      ],
       exclude: ["Sessions"]),
   ]
 )

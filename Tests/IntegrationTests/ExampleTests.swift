@@ -113,7 +113,7 @@ struct ConsultantTests {
     "More than 10 DNSBL rejections block an address for a day",
     .enabled(if: geteuid() == 0, "root is needed for private MTAs"))
   func dnsbl() throws {
-    let mta = try MTA.withBlockList()
+    let mta = try MTA(.postfix, with: [.blockList])
     defer { mta.stop() }
     let daemon = try TestDaemon(policy: Self.policy, folder: mta.milterFolder)
     let client = try SMTPClient(port: mta.port, from: "127.0.66.8")

@@ -4,6 +4,22 @@ import Foundation
 public final class MTA: Sendable {
   public enum Kind: String, Sendable, CaseIterable { case postfix, sendmail }
 
+  /// What an MTA of one's own can have beyond what every MTA here has.
+  public enum Facility: Sendable {
+    /// Postfix: this Dovecot checks the logins.
+    case dovecot(Dovecot)
+    /// Sendmail: a real saslauthd checks the logins, and tells `authLog` of them.
+    case saslauthd
+    /// All of 127.0.66.0/24 is on a block list. Postfix refuses such a client's recipients, Sendmail the client.
+    case blockList
+    /// A milter that comes after ours and refuses what `SpamFilter.mark` is on.
+    case spamFilter(SpamFilter)
+    /// Sendmail: delivers at once, as Postfix always does.
+    case delivery
+    /// No milter of ours: nobody need listen in `milterFolder`.
+    case noMilter
+  }
+
   public let kind: Kind
   public let port: Int
   /// Of a service that the MTA calls `submission`.
@@ -44,28 +60,38 @@ public final class MTA: Sendable {
     shared.running = [:]
   }
 
-  /// A Postfix of one's own that asks a block list about each client: all of 127.0.66.0/24 is on it.
-  public static func withBlockList() throws -> MTA {
-    // Any loopback address will do for the name server; runs side by side must not meet.
-    try MTA(.postfix, nameServer: "127.53.\(Int.random(in: 1...254)).\(Int.random(in: 1...254))")
-  }
-
   private let script: [String]
+  private let facilities: [Facility]
 
-  private init(_ kind: Kind, nameServer: String? = nil) throws {
+  /// An MTA of one's own, which lives until `stop`.
+  public init(_ kind: Kind, with facilities: [Facility] = []) throws {
     self.kind = kind
+    // A Dovecot must live as long as the MTA that asks it.
+    self.facilities = facilities
     folder = try TemporaryFolder()
     milterFolder = try TemporaryFolder()
     port = try freePort()
     submissionPort = try freePort()
     xclientPort = kind == .postfix ? try freePort() : 0
     let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("mta")
-    let own = scripts.appendingPathComponent("\(kind.rawValue).sh").path
-    script = nameServer.map { [scripts.appendingPathComponent("dnsbl.sh").path, $0] } ?? [own]
-    let socket = "unix:\(milterFolder.file("milter.sock"))"
+    script = [scripts.appendingPathComponent("\(kind.rawValue).sh").path]
+    var milter = "unix:\(milterFolder.file("milter.sock"))"
+    var environment = ["SUBMISSION_PORT": "\(submissionPort)"]
+    for facility in facilities {
+      switch facility {
+      case .dovecot(let dovecot): environment["DOVECOT"] = dovecot.path
+      case .saslauthd: environment["SASLAUTHD"] = "yes"
+      case .blockList:
+        // Any loopback address will do for the name server; runs side by side must not meet.
+        environment["DNSBL"] = "127.53.\(Int.random(in: 1...254)).\(Int.random(in: 1...254))"
+      case .spamFilter(let filter): environment["FILTER"] = filter.socket
+      case .delivery: environment["DELIVERY_MODE"] = "background"
+      case .noMilter: milter = ""
+      }
+    }
     try run(
-      ["up", folder.file("mta"), "\(port)"] + (kind == .postfix ? ["\(xclientPort)"] : []) + [socket],
-      environment: ["SUBMISSION_PORT": "\(submissionPort)"])
+      ["up", folder.file("mta"), "\(port)"] + (kind == .postfix ? ["\(xclientPort)"] : []) + [milter],
+      environment: environment)
   }
 
   public func stop() { _ = try? run(["down", folder.file("mta")]) }
@@ -92,8 +118,14 @@ public final class MTA: Sendable {
     kind == .postfix ? "sendmail -C \(configuration)" : administration.joined(separator: " ")
   }
 
-  /// The MTA's own log.
-  public var log: String { get throws { try folder.read(kind == .postfix ? "mta/maillog" : "mta/syslog") } }
+  /// The MTA's own log; its lines begin with the time and the host name, as in RFC 3164.
+  public var log: String { get throws { try folder.read(logName) } }
+  public var logPath: String { folder.file(logName) }
+  private var logName: String { kind == .postfix ? "mta/maillog" : "mta/syslog" }
+
+  /// Sendmail: what was told to the auth facility: saslauthd's lines, in the same form.
+  public var authLog: String { get throws { try folder.read("mta/auth.log") } }
+  public var authLogPath: String { folder.file("mta/auth.log") }
 
   /// The queue id that the MTA's answer to a message names.
   public func queueID(in answer: String) -> String? {

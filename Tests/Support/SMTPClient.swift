@@ -7,48 +7,28 @@ public final class SMTPClient {
     public let text: String
   }
 
-  private let descriptor: Int32
-  private var buffer: [UInt8] = []
-  public private(set) var banner: Reply
+  private let connection: LineConnection
+  public let banner: Reply
 
   /// Connects and waits for the banner.
   public init(port: Int, from source: String) throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-    var limit = timeval(tv_sec: 20, tv_usec: 0)
-    setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    banner = Reply(code: 0, text: "")
-    guard Self.call(bind, descriptor, source, 0), Self.call(connect, descriptor, "127.0.0.1", port) else {
-      throw Shell.Failure(
-        description: "cannot connect from \(source) to port \(port): \(String(cString: strerror(errno)))")
-    }
-    banner = try receive()
-  }
-
-  deinit { close(descriptor) }
-
-  private static func call(
-    _ function: (Int32, UnsafePointer<sockaddr>?, socklen_t) -> Int32, _ descriptor: Int32, _ host: String, _ port: Int
-  ) -> Bool {
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = inet_addr(host)
-    return withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        function(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
-      }
-    }
+    connection = try LineConnection(port: port, from: source)
+    banner = try Self.receive(connection)
   }
 
   @discardableResult
   public func command(_ line: String) throws -> Reply {
     try sendBytes(line + "\r\n")
-    return try receive()
+    return try Self.receive(connection)
+  }
+
+  /// AUTH PLAIN.
+  public func logIn(_ user: String, password: String) throws -> Reply {
+    try command("AUTH PLAIN \(Data("\0\(user)\0\(password)".utf8).base64EncodedString())")
   }
 
   public func authenticate(_ user: String) throws {
-    let token = Data("\0\(user)\0secret-\(user.prefix { $0 != "@" }.lowercased())".utf8).base64EncodedString()
-    let reply = try command("AUTH PLAIN \(token)")
+    let reply = try logIn(user, password: "secret-\(user.prefix { $0 != "@" }.lowercased())")
     guard reply.code == 235 else { throw Shell.Failure(description: "AUTH as \(user): \(reply)") }
   }
 
@@ -61,40 +41,26 @@ public final class SMTPClient {
     return try command("From: <a@local.test>\r\nSubject: test\r\n\(headers)\r\n\(body).")
   }
 
-  public func sendBytes(_ text: String) throws {
-    var bytes = Array(text.utf8)[...]
-    while !bytes.isEmpty {
-      let count = bytes.withUnsafeBytes { send(descriptor, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL)) }
-      if count <= 0 { throw Shell.Failure(description: "sending failed: \(String(cString: strerror(errno)))") }
-      bytes = bytes.dropFirst(count)
-    }
+  /// Tells a Postfix that takes XCLIENT to take this address for the client's: once, before EHLO.
+  public func pretendToBe(at address: String) throws {
+    let known = address.contains(":") ? "IPV6:\(address)" : address
+    let reply = try command("XCLIENT ADDR=\(known) NAME=[UNAVAILABLE]")
+    guard reply.code == 220 else { throw Shell.Failure(description: "XCLIENT ADDR=\(known): \(reply)") }
   }
 
-  /// Ends the connection without a word.
-  public func drop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+  public func sendBytes(_ text: String) throws { try connection.send(text) }
 
-  private func receive() throws -> Reply {
+  /// Ends the connection without a word.
+  public func drop() { connection.drop() }
+
+  private static func receive(_ connection: LineConnection) throws -> Reply {
     var lines: [String] = []
     while true {
-      let line = try receiveLine()
+      let line = try connection.receiveLine()
       lines.append(String(line.dropFirst(4)))
       if line.count < 4 || line.dropFirst(3).first != "-" {
         return Reply(code: Int(line.prefix(3)) ?? 0, text: lines.joined(separator: "\n"))
       }
-    }
-  }
-
-  private func receiveLine() throws -> String {
-    while true {
-      if let end = buffer.firstIndex(of: UInt8(ascii: "\n")) {
-        let line = String(decoding: buffer[..<end], as: UTF8.self)
-        buffer.removeFirst(end + 1)
-        return line.hasSuffix("\r") ? String(line.dropLast()) : line
-      }
-      var chunk = [UInt8](repeating: 0, count: 4096)
-      let count = recv(descriptor, &chunk, chunk.count, 0)
-      guard count > 0 else { throw Shell.Failure(description: "the server closed the connection or said nothing") }
-      buffer += chunk[..<count]
     }
   }
 }

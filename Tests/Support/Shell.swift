@@ -1,4 +1,5 @@
 import Foundation
+import WardenCore
 
 /// Runs a program to its end.
 public struct Shell {
@@ -82,21 +83,29 @@ public func eventually(
   throw Shell.Failure(description: "\(what): not within \(seconds) s")
 }
 
-/// A TCP port of the loopback interface that nobody uses at this moment.
+/// Ports that this process has given out.
+private let givenPorts = Locked<Set<UInt16>>([])
+
+/// A TCP port of the loopback interface that nobody uses at this moment: below those that clients are given (32768 and up), of
+/// which one could be taken before a server has it.
 public func freePort() throws -> Int {
-  let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
-  defer { close(descriptor) }
-  var address = sockaddr_in()
-  address.sin_family = sa_family_t(AF_INET)
-  address.sin_addr.s_addr = inet_addr("127.0.0.1")
-  var size = socklen_t(MemoryLayout<sockaddr_in>.size)
-  let bound = withUnsafeMutablePointer(to: &address) {
-    $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-      bind(descriptor, $0, size) == 0 && getsockname(descriptor, $0, &size) == 0
+  for _ in 0..<200 {
+    let port = UInt16.random(in: 20_000..<32_000)
+    guard givenPorts.withLock({ $0.insert(port).inserted }) else { continue }
+    let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+    defer { close(descriptor) }
+    var address = sockaddr_in()
+    address.sin_family = sa_family_t(AF_INET)
+    address.sin_port = port.bigEndian
+    address.sin_addr.s_addr = inet_addr("127.0.0.1")
+    let isFree = withUnsafePointer(to: &address) {
+      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+        bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+      }
     }
+    if isFree { return Int(port) }
   }
-  guard bound else { throw Shell.Failure(description: "cannot find a free port") }
-  return Int(UInt16(bigEndian: address.sin_port))
+  throw Shell.Failure(description: "cannot find a free port")
 }
 
 /// Where the package's programs were built, beside the tests.

@@ -8,6 +8,7 @@ public final class TestDaemon {
   private let milter: String
   private let control: String
   private let logKind: Log
+  private let arguments: [String]
   private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
 
@@ -20,13 +21,16 @@ public final class TestDaemon {
   /// - Parameters:
   ///   - policy: YAML without `listen:`, which the daemon brings.
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
+  ///   - arguments: of `mailwarden run`, beside `--config`.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
   public init(
-    policy: String, folder: TemporaryFolder? = nil, milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
+    policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [],
+    milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
     control: String = "SOCKET", log: Log = .file
   ) throws {
     self.folder = try folder ?? TemporaryFolder()
     logKind = log
+    self.arguments = arguments
     self.milter = milter.replacing("SOCKET", with: self.folder.file("milter.sock"))
     self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
     try write(policy: policy)
@@ -55,7 +59,7 @@ public final class TestDaemon {
       unreadPipe = open(folder.file("log"), O_RDWR | O_NONBLOCK | O_CLOEXEC)
     }
     let process = try ChildProcess(
-      [builtProgram("mailwarden"), "run", "--config", policyFile], output: folder.file("log"))
+      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, output: folder.file("log"))
     self.process = process
     try eventually("the daemon is ready") {
       if logKind == .unreadPipe {

@@ -32,3 +32,9 @@ answers() {
 works_in() {
     readlink /proc/[0-9]*/cwd 2>/dev/null | grep -qxF "$1"
 }
+
+# Whether process group $1 has a member; a zombie may have to wait for its parent.
+group_lives() {
+    cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' |
+        awk -v group="$1" '$3 == group && $1 != "Z" { found = 1 } END { exit !found }'
+}

@@ -9,25 +9,34 @@
 # Everything lives in DIR (the log is DIR/maillog), the machine's own Postfix is
 # not touched and instances do not collide. PORT (127.0.0.1 and ::1) speaks SMTP
 # with AUTH PLAIN and LOGIN, XPORT (127.0.0.1) accepts XCLIENT as well. MILTER is
-# in Postfix's form: unix:/path or inet:HOST:PORT.
+# in Postfix's form, unix:/path or inet:HOST:PORT, or empty for none.
 #
 # All mail is discarded, nothing leaves the machine; what is for later.test stays
-# in the queue. Domain local.test has alice,
+# in the queue, what is for bounce.test comes back. Domain local.test has alice,
 # bob, carol, newsletter, postmaster, root, user1, user2 and user3; alice, bob,
 # carol, dave, erin, frank, newsletter and postmaster can log in with the password
 # secret-NAME (realm test). Only 127.0.0.1 may relay without logging in.
 #
 # Environment: MILTER_DEFAULT_ACTION (tempfail), POSTFIX_EXTRA (lines for main.cf),
-# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon name is "submission").
+# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon name is "submission"),
+# FILTER (a milter that comes after MILTER), DOVECOT (the DIR of a private Dovecot
+# that checks the logins), DNSBL (a loopback address for a name server, port 53,
+# that lists 127.0.66.0/24 in the block list that clients are looked up in).
 # Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
 
-. "$(dirname "$0")/common.sh"
+here=$(cd "$(dirname "$0")" && pwd)
+. "$here/common.sh"
 
 usage() {
     echo 'usage: postfix.sh up DIR PORT XPORT MILTER | down DIR | submit DIR SENDER RCPT | admin DIR COMMAND...' >&2
     exit 2
+}
+
+skip() {
+    echo "postfix.sh: $1" >&2
+    exit 77
 }
 
 fail_with_log() {
@@ -48,12 +57,16 @@ master() {
 
 # The master leads the process group of its daemons, and ends it with itself.
 stop() {
+    if read -r pid 2>/dev/null <"$dir/nameserver.pid" && [ "$(readlink "/proc/$pid/cwd")" = "$dir/spool" ]; then
+        kill -KILL "$pid"
+    fi
+    rm -f "$dir/nameserver.pid"
     pid=$(master) || return 0
     kill -TERM "$pid" 2>/dev/null || true
     tries=0
     while running; do
         tries=$((tries + 1))
-        [ $tries -ne $((stop_limit * 20)) ] || kill -KILL -- "-$pid" 2>/dev/null || true
+        [ $tries -ne $((stop_limit * 20)) ] || kill -s KILL -- "-$pid" 2>/dev/null || true
         [ $tries -le $((stop_limit * 40)) ] || fail "process group $pid does not end"
         sleep 0.05
     done
@@ -71,6 +84,15 @@ configure() {
     # The daemons run as user postfix, and mktemp -d makes private directories.
     chmod go+x "$dir" "$dir/etc" "$dir/etc/sasl"
     : >"$dir/maillog"
+
+    sasl_type=cyrus
+    sasl_path=smtpd
+    if [ -n "${DOVECOT:-}" ]; then
+        sasl_type=dovecot
+        sasl_path=$DOVECOT/run/auth-postfix
+    fi
+    restrictions=
+    [ -z "${DNSBL:-}" ] || restrictions='reject_rbl_client dnsbl.test'
 
     cat >"$dir/etc/main.cf" <<END
 compatibility_level = 3.6
@@ -101,7 +123,7 @@ default_transport = discard:
 relay_transport = discard:
 local_transport = discard:
 virtual_transport = discard:
-transport_maps = inline:{ later.test=later: }
+transport_maps = inline:{ later.test=later:, { bounce.test = bounced:5.1.1 No such user } }
 defer_transports = later
 alias_maps =
 alias_database =
@@ -110,15 +132,16 @@ biff = no
 local_recipient_maps = inline:{ alice=x, bob=x, carol=x, newsletter=x, postmaster=x, root=x, user1=x, user2=x, user3=x }
 unknown_local_recipient_reject_code = 550
 smtpd_relay_restrictions = permit_mynetworks, permit_sasl_authenticated, reject_unauth_destination
+smtpd_client_restrictions = $restrictions
 
 smtpd_sasl_auth_enable = yes
-smtpd_sasl_type = cyrus
-smtpd_sasl_path = smtpd
+smtpd_sasl_type = $sasl_type
+smtpd_sasl_path = $sasl_path
 cyrus_sasl_config_path = $dir/etc/sasl
 smtpd_sasl_local_domain = test
 smtpd_sasl_security_options = noanonymous
 
-smtpd_milters = $milter
+smtpd_milters = $milter ${FILTER:-}
 non_smtpd_milters = $milter
 milter_default_action = ${MILTER_DEFAULT_ACTION:-tempfail}
 milter_connect_timeout = 5s
@@ -167,6 +190,8 @@ flush unix n - n 1000? 0 flush
 proxymap unix - - n - - proxymap
 discard unix - - n - - discard
 later unix - - n - - discard
+bounced unix - n n - - pipe
+  user=nobody argv=/bin/sh -c {exit 67}
 error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
@@ -188,12 +213,27 @@ END
     chmod 640 "$dir/etc/sasldb"
 }
 
+# postfix(1) under a name server of our own: Postfix and all its offspring stay in the mount namespace they start in.
+start_with_name_server() {
+    (cd "$dir/spool" && perl "$here/nameserver.pl" "$DNSBL") >"$dir/nameserver.pid" || return
+    printf 'nameserver %s\noptions timeout:1 attempts:1\n' "$DNSBL" >"$dir/resolv.conf"
+    # shellcheck disable=SC2016 # the inner shell's arguments
+    unshare --mount sh -c 'mount --bind "$1" /etc/resolv.conf && exec postfix -c "$2" start' \
+        postfix "$dir/resolv.conf" "$dir/etc"
+}
+
+start() {
+    if [ -n "${DNSBL:-}" ]; then start_with_name_server; else postfix -c "$dir/etc" start; fi
+}
+
 up() {
     for command in postfix saslpasswd2; do
         command -v $command >/dev/null || fail "there is no $command; see Scripts/deps.sh"
     done
     mkdir -p "$dir"
     dir=$(cd "$dir" && pwd -P)
+    [ -z "${DNSBL:-}" ] || error=$(unshare --mount true 2>&1) ||
+        skip "unshare is not permitted here, and a name server of one's own needs a private /etc/resolv.conf: $error"
     # Postfix makes sockets below DIR/spool; a socket's path ends at 107 bytes.
     [ ${#dir} -le 75 ] || fail "the path of $dir is too long"
     stop
@@ -202,8 +242,10 @@ up() {
     done
     configure
     # No output of ours may stay open in a daemon: the caller may wait for its end.
-    postfix -c "$dir/etc" start >"$dir/start.log" 2>&1 </dev/null ||
+    start >"$dir/start.log" 2>&1 </dev/null || {
+        stop
         fail_with_log 'Postfix did not start'
+    }
     deadline=$(($(date +%s) + start_limit))
     until answers "$port" 2>/dev/null; do
         master >/dev/null || fail_with_log 'Postfix has ended'
@@ -222,10 +264,7 @@ case "$verb:$#" in
 up:5 | down:2 | submit:4 | admin:[3-9]) ;;
 *) usage ;;
 esac
-[ "$(id -u)" = 0 ] || {
-    echo 'postfix.sh: needs root, as Postfix itself does' >&2
-    exit 77
-}
+[ "$(id -u)" = 0 ] || skip 'needs root, as Postfix itself does'
 case $verb in
 up)
     port=$3 xport=$4 milter=$5

@@ -5,10 +5,11 @@
 #   sendmail.sh down DIR             stop it; fine when it does not run
 #   sendmail.sh admin DIR ARGUMENTS  the sendmail command, for this one
 #
-# Everything lives in DIR (the log is DIR/syslog). PORT (127.0.0.1 and ::1) speaks
-# SMTP with AUTH PLAIN and LOGIN. MILTER is in Sendmail's form: unix:/path or
-# inet:PORT@HOST. Domain, recipients, accounts and relaying are those of
-# postfix.sh. Mail is queued and never delivered.
+# Everything lives in DIR (the log is DIR/syslog, what goes to the auth facility is
+# in DIR/auth.log). PORT (127.0.0.1 and ::1) speaks SMTP with AUTH PLAIN and LOGIN.
+# MILTER is in Sendmail's form, unix:/path or inet:PORT@HOST, or empty for none.
+# Domain, recipients, accounts and relaying are those of postfix.sh. Mail is queued
+# until somebody runs the queue (admin DIR -q), and then meets the same fate.
 #
 # Sendmail runs in namespaces of its own, where /etc and /dev are private: it
 # wants fixed files in both, and instances must neither collide nor touch the
@@ -16,7 +17,10 @@
 #
 # Environment: SENDMAIL_PREFIX (where Scripts/deps.sh unpacked it), MILTER_F (the
 # filter's F= flag, T; empty for none), SENDMAIL_EXTRA (lines for the .mc file),
-# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon is named "submission").
+# SUBMISSION_PORT (another port of 127.0.0.1, whose daemon is named "submission"),
+# DELIVERY_MODE (queueonly; background: at once), FILTER (a milter that comes after
+# MILTER), SASLAUTHD (not empty: a real saslauthd checks the logins), DNSBL (as in
+# postfix.sh; listed clients are turned away at once).
 # Exit status: 0 done, 1 failed, 2 wrong usage, 77 not possible here.
 set -eu
 PATH=$PATH:/usr/sbin:/sbin # where Postfix and saslpasswd2 are
@@ -38,7 +42,7 @@ skip() {
 }
 
 fail_with_log() {
-    tail -n 25 "$dir/start.log" "$dir/syslog" >&2
+    tail -n 25 "$dir/start.log" "$dir/syslog" "$dir/auth.log" >&2
     fail "$1"
 }
 
@@ -73,19 +77,27 @@ configure() {
     flag=${MILTER_F-T}
     submission='dnl '
     [ -z "${SUBMISSION_PORT:-}" ] || submission=
+    first='dnl '
+    [ -z "$milter" ] || first=
+    second='dnl '
+    [ -z "${FILTER:-}" ] || second=
+    blocklist='dnl '
+    [ -z "${DNSBL:-}" ] || blocklist=
     mkdir -p "$dir/mail" "$dir/mqueue" "$dir/ns"
     chmod 700 "$dir/mqueue"
     : >"$dir/syslog"
+    : >"$dir/auth.log"
     rm -f "$dir/daemon.pid" "$dir/mail/sasldb"
 
     printf '%s\n' local.test sm.test >"$dir/mail/local-host-names"
-    for name in $recipients; do echo "$name: root"; done >"$dir/mail/aliases"
+    echo 'mailer-daemon: root' >"$dir/mail/aliases"
     for name in $accounts; do
         printf 'secret-%s' "$name" | saslpasswd2 -p -c -f "$dir/mail/sasldb" -u test "$name"
     done
     chmod 600 "$dir/mail/sasldb"
 
-    # The load limits would turn clients away on a busy machine.
+    # The load limits would turn clients away on a busy machine. The mailers are
+    # programs that read a message and throw it away, and a port where nobody is.
     cat >"$dir/mail/sendmail.mc" <<END
 divert(-1)dnl
 include(\`$cf/m4/cf.m4')dnl
@@ -100,11 +112,9 @@ define(\`STATUS_FILE', \`')dnl
 define(\`HELP_FILE', \`')dnl
 define(\`QUEUE_DIR', \`$dir/mqueue')dnl
 define(\`confPID_FILE', \`$dir/daemon.pid')dnl
-define(\`confDELIVERY_MODE', \`queueonly')dnl
+define(\`confDELIVERY_MODE', \`${DELIVERY_MODE:-queueonly}')dnl
 define(\`confDONT_BLAME_SENDMAIL', \`TrustStickyBit,GroupWritableDirPathSafe')dnl
 define(\`confDONT_PROBE_INTERFACES', \`True')dnl
-define(\`confLOG_LEVEL', \`10')dnl
-define(\`confMILTER_LOG_LEVEL', \`9')dnl
 define(\`confTO_IDENT', \`0s')dnl
 define(\`confTO_COMMAND', \`30s')dnl
 define(\`confTO_DATABLOCK', \`30s')dnl
@@ -122,13 +132,29 @@ FEATURE(\`use_cw_file')dnl
 FEATURE(\`nocanonify')dnl
 FEATURE(\`accept_unresolvable_domains')dnl
 FEATURE(\`accept_unqualified_senders')dnl
-INPUT_MAIL_FILTER(\`milter', \`S=$milter,${flag:+ F=$flag,} T=C:5s;S:10s;R:10s;E:20s')dnl
+${blocklist}FEATURE(\`dnsbl', \`dnsbl.test')dnl
+${first}INPUT_MAIL_FILTER(\`milter', \`S=$milter,${flag:+ F=$flag,} T=C:5s;S:10s;R:10s;E:20s')dnl
+${second}INPUT_MAIL_FILTER(\`filter', \`S=${FILTER:-}, F=T')dnl
 ${SENDMAIL_EXTRA:-dnl}
 DAEMON_OPTIONS(\`Port=$port, Addr=127.0.0.1, Name=MTA')dnl
 ${ipv6}DAEMON_OPTIONS(\`Port=$port, Addr=::1, Family=inet6, Name=MTA6')dnl
 ${submission}DAEMON_OPTIONS(\`Port=${SUBMISSION_PORT:-0}, Addr=127.0.0.1, Name=submission')dnl
+define(\`LOCAL_MAILER_PATH', \`/usr/bin/perl')dnl
+define(\`LOCAL_MAILER_ARGS', \`perl -e1while<STDIN> \$u')dnl
+MODIFY_MAILER_FLAGS(\`LOCAL', \`-f')dnl
+define(\`LOCAL_SHELL_PATH', \`/bin/false')dnl
 MAILER(\`local')dnl
 MAILER(\`smtp')dnl
+LOCAL_RULE_0
+R\$* < @ later.test . > \$*	\$#later \$@ [127.0.0.1] \$: \$1 < @ later.test . > \$2
+R\$* < @ bounce.test . > \$*	\$#bounced \$@ bounce.test \$: \$1 < @ bounce.test . > \$2
+R\$* < @ [ \$+ ] > \$*	\$#discarded \$@ \$2 \$: \$1 < @ [ \$2 ] > \$3
+LOCAL_NET_CONFIG
+R\$* < @ \$* . > \$*	\$#discarded \$@ \$2 \$: \$1 < @ \$2 . > \$3
+MAILER_DEFINITIONS
+Mdiscarded, P=/usr/bin/perl, F=mDFMuX, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, A=perl -e1while<STDIN> \$u
+Mbounced, P=/usr/bin/perl, F=mDFMuX, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, A=perl -e1while<STDIN>;exit(67) \$u
+Mlater, P=[IPC], F=mDFMuX, S=EnvFromSMTP/HdrFromSMTP, R=EnvToSMTP, E=\\r\\n, A=TCP \$h 1
 END
     m4 "-D_CF_DIR_=$cf/" "$dir/mail/sendmail.mc" >"$dir/mail/sendmail.cf"
     printf 'hosts files\naliases files\npasswd files\n' >"$dir/mail/service.switch"
@@ -152,15 +178,36 @@ inside() {
     mkdir "$etc/sasl2"
     echo 'hosts: files' >"$etc/nsswitch.conf"
     echo 'root:x:0:0:root:/root:/bin/sh' >"$etc/passwd"
+    id=1000
+    for name in $recipients; do
+        echo "$name:x:$id:$id::/nonexistent:/bin/sh"
+        id=$((id + 1))
+    done >>"$etc/passwd"
     echo 'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin' >>"$etc/passwd"
     printf 'root:x:0:\nnogroup:x:65534:\n' >"$etc/group"
     printf '127.0.0.1 localhost\n::1 localhost\n127.0.1.1 %s.test %s\n' "${host%%.*}" "${host%%.*}" >"$etc/hosts"
-    cat >"$etc/sasl2/Sendmail.conf" <<END
+    if [ -n "${SASLAUTHD:-}" ]; then
+        # It takes a name without a realm for one of this machine.
+        for realm in test "$host"; do
+            for name in $accounts; do
+                printf 'secret-%s' "$name" | saslpasswd2 -p -c -f "$etc/sasldb2" -u "$realm" "$name"
+            done
+        done
+        cat >"$etc/sasl2/Sendmail.conf" <<END
+pwcheck_method: saslauthd
+saslauthd_path: $dir/saslauthd/mux
+mech_list: PLAIN LOGIN
+END
+    else
+        cat >"$etc/sasl2/Sendmail.conf" <<END
 pwcheck_method: auxprop
 auxprop_plugin: sasldb
 sasldb_path: $dir/mail/sasldb
 mech_list: PLAIN LOGIN
 END
+    fi
+    [ -z "${DNSBL:-}" ] ||
+        printf 'nameserver %s\noptions timeout:1 attempts:1\n' "$DNSBL" >"$etc/resolv.conf"
 
     # A private /dev, for a /dev/log that ends in a file of ours.
     dev=$dir/ns/dev
@@ -177,23 +224,15 @@ END
     mount --move "$dev" /dev
     mount --move "$etc" /etc
 
-    # Returns as soon as the socket is there; its child goes on.
-    perl -MSocket -MPOSIX -e '
-        POSIX::close($_) for 3 .. 255;
-        socket(my $log, AF_UNIX, SOCK_DGRAM, 0) or die "socket: $!";
-        bind($log, pack_sockaddr_un("/dev/log")) or die "/dev/log: $!";
-        open(my $out, ">>", $ARGV[0]) or die "$ARGV[0]: $!";
-        $out->autoflush(1);
-        exit 0 if fork;
-        while (defined recv($log, my $line, 65536, 0)) {
-            $line =~ s/^<\d+>//;
-            $line =~ s/[\0\n]+$//;
-            print $out "$line\n";
-        }' "$dir/syslog"
+    perl "$here/syslog.pl" "$dir"
+    [ -z "${DNSBL:-}" ] || perl "$here/nameserver.pl" "$DNSBL"
+    if [ -n "${SASLAUTHD:-}" ]; then
+        mkdir -p "$dir/saslauthd"
+        saslauthd -a sasldb -m "$dir/saslauthd" -n 1
+    fi
 
     "$sendmail" -C "$dir/mail/sendmail.cf" -bi
-    # No -q: nothing is delivered.
-    "$sendmail" -C "$dir/mail/sendmail.cf" -bD
+    "$sendmail" -C "$dir/mail/sendmail.cf" -L sm-mta -bD
     echo "sendmail.sh: Sendmail has ended"
 }
 
