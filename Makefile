@@ -27,13 +27,18 @@ demo: deps ## abusers against a private Postfix, stopped before your eyes (ONCE=
 test: deps ## all tests, also against real Postfix and Sendmail
 	swift test
 
-bench: deps ## the counters, the state, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
-	for product in core-bench state-bench mailwarden bare-filter milter-load; do \
+bench: deps ## counters, state, logs, logins, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
+	for product in core-bench state-bench log-bench mailwarden bare-filter milter-load; do \
 	  swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
 	for part in table engine spray; do $(RELEASE)/release/core-bench $$part $(if $(QUICK),--quick) || exit 1; done
 	Benchmarks/run.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/state.sh $(RELEASE)/release $(if $(QUICK),--quick)
+	Benchmarks/logs.py $(RELEASE)/release $(if $(QUICK),--quick)
+	Benchmarks/dovecot.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
+
+fuzz: deps ## what a client sends, thrown at the parsers at random (SECONDS=n for each)
+	Benchmarks/fuzz.sh $(or $(SECONDS),60)
 
 faults: deps ## what faults of disks and receivers do to the milter's answers (root; QUICK=1: less of each)
 	for product in mailwarden milter-load; do swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
@@ -59,4 +64,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench faults soak hijacks check format clean
+.PHONY: help deps build run demo test bench fuzz faults soak hijacks check format clean

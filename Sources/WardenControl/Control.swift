@@ -26,10 +26,12 @@ public struct Control: Sendable {
     public let lastReload: ReloadReport?
     public let state: StateReport?
     public let alerts: [ChannelReport]?
+    public let feeds: [FeedReport]
     public let distress: [String]
     public init(
       openSessions: Int, milterFaults: Int, droppedNotices: Int, droppedCommands: Int, droppedHistory: Int,
-      lastReload: ReloadReport?, state: StateReport?, alerts: [ChannelReport]?, distress: [String]
+      lastReload: ReloadReport?, state: StateReport?, alerts: [ChannelReport]?, feeds: [FeedReport],
+      distress: [String]
     ) {
       self.openSessions = openSessions
       self.milterFaults = milterFaults
@@ -39,6 +41,7 @@ public struct Control: Sendable {
       self.lastReload = lastReload
       self.state = state
       self.alerts = alerts
+      self.feeds = feeds
       self.distress = distress
     }
   }
@@ -54,6 +57,7 @@ public struct Control: Sendable {
     public enum Reading: Sendable {
       case history(key: Key, parameters: [String: String])
       case report(day: String?)
+      case suggestion
     }
 
     public init(
@@ -120,7 +124,8 @@ public struct Control: Sendable {
           refused: $0.refused)
       },
       penalties: status.penalties, keys: status.keys, memory_bytes: status.memory,
-      memory_bound_bytes: status.memoryBound, state: gauges.state, alerts: gauges.alerts, distress: gauges.distress,
+      memory_bound_bytes: status.memoryBound, state: gauges.state, alerts: gauges.alerts, feeds: gauges.feeds,
+      distress: gauges.distress,
       faults: StatusReport.Faults(
         milter_faults: gauges.milterFaults, dropped_notices: gauges.droppedNotices,
         dropped_commands: gauges.droppedCommands,
@@ -281,6 +286,7 @@ public struct Control: Sendable {
   }
 
   func report(day: String?) throws -> any Encodable & Sendable { try books.read(.report(day: day)) }
+  func suggestion() throws -> any Encodable & Sendable { try books.read(.suggestion) }
 
   private func span(_ text: String) throws -> TimeSpan {
     guard let span = TimeSpan(text), span.microseconds > 0, span <= Self.longestBlock else {

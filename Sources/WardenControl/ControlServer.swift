@@ -79,6 +79,7 @@ public struct ControlServer {
     router.get("/v1/report") { request, _ in
       try await Self.blocking { try control.report(day: request.uri.queryParameters["day"].map(String.init)) }
     }
+    router.get("/v1/suggest") { _, _ in try await Self.blocking { try control.suggestion() } }
     router.get("/metrics") { _, _ in
       Response(
         status: .ok, headers: [.contentType: "text/plain; version=0.0.4; charset=utf-8"],

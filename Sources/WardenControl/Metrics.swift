@@ -40,6 +40,21 @@ enum Metrics {
         "alerts_waiting", .gauge, "Alerts that wait to be sent.", label: "channel",
         alerts.map { ($0.channel, $0.waiting) })
     }
+    text.add(
+      "feed_heard_total", .counter, "Requests or lines of feeds.", label: "feed",
+      status.feeds.map { ($0.name, $0.heard) })
+    text.add(
+      "feed_told_total", .counter, "Requests or lines that told of something.", label: "feed",
+      status.feeds.map { ($0.name, $0.told) })
+    text.add(
+      "feed_not_understood_total", .counter, "Requests or lines that were not understood.", label: "feed",
+      status.feeds.map { ($0.name, $0.not_understood) })
+    text.add(
+      "feed_repeated_total", .counter, "What was told that somebody else had told already.", label: "feed",
+      status.feeds.map { ($0.name, $0.repeated) })
+    text.add(
+      "feed_ok", .gauge, "Whether nothing is wrong with the feed.", label: "feed",
+      status.feeds.map { ($0.name, $0.problem == nil ? 1 : 0) })
     return text.lines
   }
 
@@ -55,7 +70,12 @@ enum Metrics {
     mutating func add(_ name: String, _ kind: Kind, _ help: String, label: String, _ values: [(String, Int)]) {
       guard !values.isEmpty else { return }
       head(name, kind, help)
-      for (value, count) in values { lines += "mailwarden_\(name){\(label)=\"\(value)\"} \(count)\n" }
+      for (value, count) in values { lines += "mailwarden_\(name){\(label)=\"\(escaped(value))\"} \(count)\n" }
+    }
+
+    /// A path may hold anything.
+    private func escaped(_ value: String) -> String {
+      value.replacing("\\", with: "\\\\").replacing("\"", with: "\\\"").replacing("\n", with: "\\n")
     }
 
     private mutating func head(_ name: String, _ kind: Kind, _ help: String) {

@@ -46,6 +46,8 @@ public struct StatusReport: Codable, Sendable {
   public let state: StateReport?
   /// Nothing where the policy has no `alerts`.
   public let alerts: [ChannelReport]?
+  /// Who tells what a milter cannot see; in the order of the policy.
+  public let feeds: [FeedReport]
   /// What is wrong now, as alerts tell it.
   public let distress: [String]
   public let faults: Faults
@@ -62,8 +64,11 @@ public struct StateReport: Codable, Sendable {
   public let size_bound_bytes: Int
   /// A database that could not be used and was set aside at or since the start.
   public let set_aside: String?
+  /// For how many whole days there is a history by the hour.
+  public let history_days: Int
   public init(
-    folder: String, problem: String?, stored: String?, size_bytes: Int, size_bound_bytes: Int, set_aside: String?
+    folder: String, problem: String?, stored: String?, size_bytes: Int, size_bound_bytes: Int, set_aside: String?,
+    history_days: Int
   ) {
     self.folder = folder
     self.problem = problem
@@ -71,6 +76,57 @@ public struct StateReport: Codable, Sendable {
     self.size_bytes = size_bytes
     self.size_bound_bytes = size_bound_bytes
     self.set_aside = set_aside
+    self.history_days = history_days
+  }
+}
+
+/// Limits proposed from the daemon's own history.
+public struct SuggestionReport: Codable, Sendable {
+  /// What of the history was looked at.
+  public let from: String
+  public let to: String
+  public let days: Int
+  /// As a policy file.
+  public let policy: String
+
+  public init(from: String, to: String, days: Int, policy: String) {
+    self.from = from
+    self.to = to
+    self.days = days
+    self.policy = policy
+  }
+}
+
+/// A feed, and how it stands.
+public struct FeedReport: Codable, Sendable {
+  /// `dovecot-policy`, or the log as the policy names it.
+  public let name: String
+  /// When it last told anything; nothing when it has not yet.
+  public let last_heard: String?
+  /// Requests or lines: all, and those that told of something.
+  public let heard: Int
+  public let told: Int
+  /// Of a known daemon, but not understood; or refused for want of the token.
+  public let not_understood: Int
+  /// What it told that somebody else had told already.
+  public let repeated: Int
+  /// What it told too late to count.
+  public let late: Int
+  /// What is wrong with it now, and what happens next.
+  public let problem: String?
+
+  public init(
+    name: String, last_heard: String?, heard: Int, told: Int, not_understood: Int, repeated: Int, late: Int,
+    problem: String?
+  ) {
+    self.name = name
+    self.last_heard = last_heard
+    self.heard = heard
+    self.told = told
+    self.not_understood = not_understood
+    self.repeated = repeated
+    self.late = late
+    self.problem = problem
   }
 }
 

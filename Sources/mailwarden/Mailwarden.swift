@@ -13,6 +13,7 @@ struct Mailwarden: ParsableCommand {
     version: Version.text,
     subcommands: [
       Run.self, Check.self, Test.self, Status.self, Counters.self, Explain.self, Penalties.self, Block.self,
-      Release.self, Allow.self, Revoke.self, Overrides.self, History.self, Report.self, Reload.self,
+      Release.self, Allow.self, Revoke.self, Overrides.self, History.self, Report.self, Replay.self, Suggest.self,
+      Reload.self,
     ])
 }

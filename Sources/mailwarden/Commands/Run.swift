@@ -11,6 +11,9 @@ struct Run: ParsableCommand {
       """)
 
   @OptionGroup var config: ConfigOption
+  @Option(
+    name: .long, help: ArgumentHelp("Write every event and decision to a new file, for `replay`.", valueName: "file"))
+  var record: String?
 
   func run() throws {
     // Before any thread exists.
@@ -26,7 +29,7 @@ struct Run: ParsableCommand {
     let logger = Logger(label: "mailwarden") { _ in LineLogHandler() }
     defer { LogWriter.shared.flush(milliseconds: 1_000) }
     do {
-      try Daemon(file: file, configuration: configuration, logger: logger).run()
+      try Daemon(file: file, configuration: configuration, recording: record, logger: logger).run()
     } catch {
       logger.critical("\(error)")
       throw ExitCode.failure

@@ -32,10 +32,21 @@ struct Status: ParsableCommand {
         lines.append("A DATABASE THAT COULD NOT BE USED was set aside: \(Quoted.control(path))")
       }
     }
+    if let days = status.state?.history_days, days >= 7 {
+      lines.append("\(days) days of history: `mailwarden suggest` proposes limits from what is normal here")
+    }
     for channel in status.alerts ?? [] where channel.problem != nil || channel.waiting > 0 {
       lines.append(
         "alerts by \(channel.channel): \(channel.waiting) waiting, "
           + (channel.problem.map { "the last attempt FAILED: \(Quoted.control($0))" } ?? "on their way"))
+    }
+    for feed in status.feeds {
+      let parts = [
+        "feed \(Quoted.control(feed.name)): \(feed.heard) heard, \(feed.told) told of something",
+        feed.not_understood > 0 ? "\(feed.not_understood) not understood" : "", "last \(feed.last_heard ?? "not yet")",
+        feed.problem.map { "PROBLEM: \(Quoted.control($0))" } ?? "",
+      ]
+      lines.append(parts.filter { !$0.isEmpty }.joined(separator: ", "))
     }
     for trouble in status.distress { lines.append("DISTRESS: \(Quoted.control(trouble))") }
     let rates = status.totals.filter { $0.value.total > 0 }.sorted { $0.key < $1.key }.map { name, rate in

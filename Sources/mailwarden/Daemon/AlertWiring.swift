@@ -4,7 +4,7 @@ import WardenCore
 
 extension AlertSurroundings {
   /// The daemon around the alerts.
-  init(engine: Engine, clock: LiveClock, books: StateKeeper.Books, keeper: StateKeeper?) {
+  init(engine: Engine, clock: LiveClock, books: StateKeeper.Books, keeper: StateKeeper?, feeds: Feeds) {
     let evicted = Locked(0)
     self.init(
       now: clock.now, wall: clock.wall, news: { engine.news(at: $0, again: $1) },
@@ -19,6 +19,7 @@ extension AlertSurroundings {
         let pulse = engine.pulse
         var distress: [Distress.ID: String] = [:]
         if let problem = keeper?.problem { distress[Distress.ID(.database)] = problem }
+        distress.merge(feeds.distress) { $1 }
         if evicted.withLock({ $0 < pulse.evictedKeys }) {
           distress[Distress.ID(.memory)] =
             "the counters have reached their bound of \(pulse.memoryBound / 1_000_000) MB, and keys that count are dropped"

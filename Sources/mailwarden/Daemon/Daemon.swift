@@ -1,3 +1,4 @@
+import Crypto
 import Foundation
 import Hummingbird
 import Logging
@@ -7,6 +8,7 @@ import WardenAlerts
 import WardenControl
 import WardenCore
 import WardenPolicy
+import WardenReplay
 
 /// The daemon's wiring: what exists, who is given what, and the order of starting and stopping.
 ///
@@ -29,6 +31,8 @@ final class Daemon: Sendable {
   private let engine: Engine
   private let outbox: Outbox
   private let runner: CommandRunner
+  private let feeds: Feeds
+  private let recorder: Recorder?
   private let books = StateKeeper.Books()
   /// Nothing where nothing survives a restart.
   private let keeper: StateKeeper?
@@ -41,7 +45,8 @@ final class Daemon: Sendable {
   private let server: MilterServer
   private let started: Timestamp
 
-  init(file: PolicyFile, configuration: Configuration, logger: Logger) throws {
+  /// - Parameter recording: the file that every event is to be written to.
+  init(file: PolicyFile, configuration: Configuration, recording: String?, logger: Logger) throws {
     self.file = file
     self.configuration = configuration
     self.logger = logger
@@ -63,8 +68,24 @@ final class Daemon: Sendable {
       ) { engine.commandEnded($0, for: $1, isDone: false) })
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
+    recorder = try recording.map { [clock] path in
+      let digest = SHA256.hash(data: Data(try PlainFile.read(file.path).utf8)).map {
+        ($0 < 16 ? "0" : "") + String($0, radix: 16)
+      }
+      return try Recorder(
+        path: path,
+        header: EventRecording.header(
+          version: Version.text, policy: digest.joined(), needs: engine.needs,
+          sources: [.milter] + configuration.feeds.sources.sorted { $0.rawValue < $1.rawValue },
+          at: clock.wall(clock.now())), logger: logger)
+    }
+    let hearing = configuration.feeds == FeedSettings() ? nil : Hearing()
     let gate = Gate(
-      engine: engine, clock: clock, activity: keeper == nil ? nil : books.activity, trail: books.trail, outbox: outbox)
+      engine: engine, clock: clock, activity: keeper == nil ? nil : books.activity, trail: books.trail, outbox: outbox,
+      hearing: hearing, recorder: recorder)
+    feeds = Feeds(
+      configuration.feeds, token: try Self.token(configuration.feeds), gate: gate, hearing: hearing ?? Hearing(),
+      positions: books.positions, logger: logger)
     server = MilterServer(
       name: "mailwarden", socket: try MilterSocket(configuration.milter.place),
       faultPolicy: { onFault.withLock { $0 } },
@@ -92,7 +113,9 @@ final class Daemon: Sendable {
     umask(0o022)
     // As the user that the daemon has become: the files are its own. Clients that connect meanwhile wait.
     keeper?.start()
+    recorder?.start()
     let telling = startAlerts()
+    let listening = try startFeeds()
     Signals.take()
     let milter = startMilter()
     logger.notice(
@@ -102,7 +125,7 @@ final class Daemon: Sendable {
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
     serveSignals()
-    stop(milter, [telling, services], sockets)
+    stop(milter, [listening, telling, services], sockets)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
   }
@@ -112,6 +135,18 @@ final class Daemon: Sendable {
   }
 
   // MARK: - Starting
+
+  /// What Dovecot's requests must bring along; read before another user is become, who may not read it.
+  private static func token(_ settings: FeedSettings) throws -> String? {
+    guard let file = settings.dovecot?.tokenFile else { return nil }
+    do throws(PlainFile.Unreadable) {
+      let token = try PlainFile.read(file).split(whereSeparator: \.isNewline).first.map { String($0) } ?? ""
+      if token.isEmpty { throw PlainFile.Unreadable(description: "its first line is empty") }
+      return token
+    } catch {
+      throw ExitError(description: "feeds.dovecot-policy: the token in \(file) cannot be read: \(error)")
+    }
+  }
 
   /// Every SMTP session holds a descriptor, and libmilter accepts no more without a word when there are none left.
   private func raiseDescriptorLimit() {
@@ -202,9 +237,24 @@ final class Daemon: Sendable {
     let service = AlertService(
       settings: configuration.alerts, host: ProcessInfo.processInfo.hostName, version: Version.text,
       documents: books.documents.all,
-      surroundings: AlertSurroundings(engine: engine, clock: clock, books: books, keeper: keeper), logger: logger)
+      surroundings: AlertSurroundings(engine: engine, clock: clock, books: books, keeper: keeper, feeds: feeds),
+      logger: logger)
     alerts.withLock { $0 = service }
     return start([service])
+  }
+
+  /// Once the state is read: what a feed tells is counted on top of it.
+  private func startFeeds() throws -> Services {
+    let outcome = Outcome()
+    let services = start(feeds.services { outcome.settle(.success(())) }) { outcome.settle(.failure($0)) }
+    do {
+      try outcome.wait()
+    } catch {
+      let place = configuration.feeds.dovecot.map { "\($0.host), port \($0.port)" } ?? ""
+      throw ExitError(description: "feeds.dovecot-policy: cannot listen on \(place): \(error)")
+    }
+    feeds.follow()
+    return services
   }
 
   /// The first of success and failure, for a thread that waits.
@@ -278,10 +328,13 @@ final class Daemon: Sendable {
       keeper?.replace(settings: new.history)
       alerts.withLock { $0 }?.replace(settings: new.alerts)
       onFault.withLock { $0 = FaultPolicy(new.onFault) }
-      if (new.milter, new.control, new.user, new.state)
-        != (configuration.milter, configuration.control, configuration.user, configuration.state)
+      if (new.milter, new.control, new.user, new.state, new.feeds)
+        != (
+          configuration.milter, configuration.control, configuration.user, configuration.state, configuration.feeds
+        )
       {
-        let message = "\(file.path): warning: \"listen\", \"user\" and \"state\" take effect at the next start"
+        let message =
+          "\(file.path): warning: \"listen\", \"user\", \"state\" and \"feeds\" take effect at the next start"
         logger.warning("\(message)")
         warnings.append(message)
       }
@@ -312,7 +365,8 @@ final class Daemon: Sendable {
       openSessions: server.openSessions, milterFaults: server.faultCount,
       droppedNotices: outbox.dropped + LogWriter.shared.dropped, droppedCommands: runner.dropped,
       droppedHistory: keeper?.dropped ?? 0, lastReload: lastReload.withLock { $0 }, state: keeper?.report,
-      alerts: alerts.withLock { $0 }?.report.map { $0.forStatus }, distress: alerts.withLock { $0 }?.distress ?? [])
+      alerts: alerts.withLock { $0 }?.report.map { $0.forStatus }, feeds: feeds.reports,
+      distress: alerts.withLock { $0 }?.distress ?? [])
   }
 
   private var controlBooks: Control.Books {
@@ -327,12 +381,12 @@ final class Daemon: Sendable {
           ])
         return problem
       },
-      read: { [keeper, clock] reading in
+      read: { [keeper, clock, engine] reading in
         guard let keeper else { throw ErrorReport(error: "there is no history: the policy has no \"state\"") }
         guard let store = keeper.store else {
           throw ErrorReport(error: "the history cannot be read: \(keeper.problem ?? "it is not open yet")")
         }
-        return try store.read(reading, at: clock.wall(clock.now()))
+        return try store.read(reading, under: engine.policy, at: clock.wall(clock.now()))
       })
   }
 
@@ -353,6 +407,7 @@ final class Daemon: Sendable {
     milter.isToStop.withLock { $0 = true }
     server.stop()
     milter.done.wait()
+    feeds.end()
     for group in services.map(\.group) { Task { await group.triggerGracefulShutdown() } }
     // Neither an administrator's connection that stays open nor a command that hangs may hold up the end.
     let end = DispatchTime.now() + Self.serviceSeconds
@@ -360,6 +415,7 @@ final class Daemon: Sendable {
       logger.warning("a connection to the control socket, or a command, has not come to its end; leaving it")
     }
     keeper?.stop()
+    recorder?.stop()
     for (socket, identity) in sockets { socket.remove(ifStill: identity) }
   }
 }

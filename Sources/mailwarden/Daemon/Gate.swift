@@ -9,10 +9,16 @@ struct Gate: Sendable {
   let activity: Activity?
   let trail: Trail
   let outbox: Outbox
+  /// Nothing where nobody else tells anything.
+  let hearing: Hearing?
+  /// Nothing where nothing is recorded.
+  let recorder: Recorder?
 
   /// - Parameter queueID: the MTA's name for the message; asked for only where it is needed.
   func decide(_ event: Event, queueID: () -> String?) -> Decision {
-    let decision = engine.decide(event)
+    let event = event.isTwiceTold ? hearing?.sift(event, from: .milter).first ?? event : event
+    let decision = recorder?.decide(event, on: engine) ?? engine.decide(event)
+    if event.step == .endOfMessage, decision.isRefused { hearing?.expectRefusal(of: event) }
     activity?.note(event, decision)
     let hasPassed = event.step == .endOfMessage && !decision.isRefused
     let name = hasPassed || !decision.notices.isEmpty ? queueID() : nil
@@ -24,6 +30,13 @@ struct Gate: Sendable {
   /// A session's set-up under the policy of this moment.
   func setup() -> SMTPSession.Setup {
     SMTPSession.Setup(realms: engine.realms, networkPrefix: engine.policy.networkPrefix, needs: engine.needs)
+  }
+}
+
+extension Event {
+  /// Whether the MTA shows what its log tells, too.
+  fileprivate var isTwiceTold: Bool {
+    step == .refusedRecipient && (happened[.relayAttempts] > 0 || happened[.dnsblRejections] > 0)
   }
 }
 

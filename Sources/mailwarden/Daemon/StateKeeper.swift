@@ -43,6 +43,8 @@ final class StateKeeper: Sendable {
     /// Whether everything that was stored has been read.
     var hasLoaded = false
     var isTidying = false
+    /// By the wall's clock, as of the latest tidying.
+    var historyStart: Timestamp?
     /// What tidying has found, for the thread that writes.
     var damage: StoreProblem?
   }
@@ -57,6 +59,7 @@ final class StateKeeper: Sendable {
     let trail = Trail()
     let decisions = DecisionLog()
     let documents = Documents()
+    let positions = FeedPositions()
   }
 
   init(
@@ -87,7 +90,10 @@ final class StateKeeper: Sendable {
     return state.withLock { state in
       StateReport(
         folder: folder, problem: state.problem, stored: state.stored.map { clock.wall($0).rfc3339 },
-        size_bytes: state.store?.size ?? 0, size_bound_bytes: bound, set_aside: state.setAside)
+        size_bytes: state.store?.size ?? 0, size_bound_bytes: bound, set_aside: state.setAside,
+        history_days: state.historyStart.map { start in
+          max(0, (clock.wall(clock.now()) - start).microseconds / TimeSpan.days(1).microseconds)
+        } ?? 0)
     }
   }
 
@@ -202,6 +208,7 @@ final class StateKeeper: Sendable {
     engine.forgetStored()
     books.trail.forgetStored()
     books.documents.forgetStored()
+    books.positions.forgetStored()
     writtenRoots.withLock { $0 = nil }
   }
 
@@ -225,7 +232,11 @@ final class StateKeeper: Sendable {
     }
     engine.restore(penalties: stored.penalties, orders: stored.orders, episodes: stored.episodes, at: now)
     books.trail.restore(stored.passages)
-    books.documents.restore(stored.documents)
+    books.documents.restore(stored.documents.filter { !FeedPositions.isOne($0.key) })
+    books.positions.restore(stored.documents)
+    for passage in stored.passages where passage.user != nil {
+      if let ip = passage.ip { engine.noteLogin(from: ip, at: passage.at) }
+    }
     var (keys, left) = (0, stored.unreadable)
     // Without their roots counters mean nothing.
     if stored.roots != nil {
@@ -255,10 +266,12 @@ final class StateKeeper: Sendable {
     }
     guard let store = open else { return problem }
     if let damage { beginAnew(store, because: damage) }
+    let feeds = all ? books.positions.hold() : nil
     var batch = Batch(now: clock.now())
     // Changes before documents: an episode that is marked as told has left its message among the documents before.
     batch.changes = engine.takeChanges(attempts: all)
     batch.documents = books.documents.take()
+    if all { batch.documents.merge(books.positions.take()) { $1 } }
     batch.actions = state.withLock { state in
       defer { state.actions = [] }
       return state.actions
@@ -281,6 +294,7 @@ final class StateKeeper: Sendable {
       var written = roots
       try store.write(batch) { sink in
         guard all else { return nil }
+        defer { feeds?.release() }
         for shard in 0..<engine.shardCount {
           taken.append((shard, engine.takeChangedRecords(ofShard: shard, at: batch.now) { sink.put($0) }))
         }
@@ -309,7 +323,8 @@ final class StateKeeper: Sendable {
   private func giveBack(_ batch: Batch, _ records: [(shard: Int, hashes: [UInt32])]) {
     engine.giveBack(batch.changes)
     for (shard, hashes) in records { engine.giveBack(records: hashes, ofShard: shard) }
-    books.documents.giveBack(batch.documents)
+    books.documents.giveBack(batch.documents.filter { !FeedPositions.isOne($0.key) })
+    books.positions.giveBack(batch.documents)
     books.trail.giveBack(batch.passages.count)
     books.activity.giveBack(batch.slices)
     books.decisions.giveBack(batch.decisions)
@@ -335,6 +350,8 @@ final class StateKeeper: Sendable {
         _ = try store.tidy(
           at: now, wall: clock.wall(now), settings: settings.withLock { $0 }, keys: engine.status(at: now).keys
         ) { engine.counts($0) }
+        let start = try store.historyStart()
+        state.withLock { $0.historyStart = start }
       } catch {
         // Any other fault the next write meets, too.
         if error.kind == .damaged { state.withLock { $0.damage = error } }
