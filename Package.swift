@@ -126,7 +126,7 @@ let package = Package(
       exclude: ["Receivers"]),
     .testTarget(
       name: "WardenFeedsTests", dependencies: ["WardenFeeds", "WardenCore", "WardenTestKit"], exclude: ["Fixtures"]),
-    .testTarget(name: "WardenReplayTests", dependencies: ["WardenReplay", "WardenCore"]),
+    .testTarget(name: "WardenReplayTests", dependencies: ["WardenReplay", "WardenCore", "WardenTestKit"]),
     .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
     .testTarget(
       name: "WardenStoreTests",

@@ -1,5 +1,6 @@
 import Testing
 import WardenCore
+import WardenTestKit
 
 @testable import WardenReplay
 
@@ -217,7 +218,7 @@ struct BacktestTests {
 
   @Test("The incident's figures are those of a plain count", arguments: 0..<20)
   func oracle(seed: Int) {
-    var random = SplitMix64(seed: seed)
+    var random = SeededGenerator(seed: seed)
     let limit = Int.random(in: 3...12, using: &random)
     let rule = Rule("cap", .messages, per: .user, .of(limit, per: .hours(1)), then: .block(.days(30)))
     var now = Timestamp.start

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import WardenCore
+import WardenTestKit
 
 @testable import WardenReplay
 
@@ -13,7 +14,7 @@ struct EventRecordingTests {
     String(repeating: "x", count: 250),
   ]
 
-  static func event(at time: Timestamp, using random: inout SplitMix64) -> Event {
+  static func event(at time: Timestamp, using random: inout SeededGenerator) -> Event {
     func maybe<Value>(_ value: Value) -> Value? { Bool.random(using: &random) ? value : nil }
     func text() -> String { texts.randomElement(using: &random)! }
     func tally() -> Tally {
@@ -67,7 +68,7 @@ struct EventRecordingTests {
   @Test(
     "Any event comes back as it was, but for the password, of which only a keyed hash is written", arguments: 0..<50)
   func roundTrip(seed: Int) throws {
-    var random = SplitMix64(seed: seed)
+    var random = SeededGenerator(seed: seed)
     let events = (0..<20).map { Self.event(at: .start + .seconds($0), using: &random) }
     let recorded = events.map { RecordedEvent($0, Decision(), hashing: Self.seed) }
     let text = EventRecording.line(Self.header) + recorded.map(EventRecording.line).joined()
@@ -98,7 +99,7 @@ struct EventRecordingTests {
 
   @Test("Recorded events, decided again, are decided as they were", arguments: 0..<20)
   func sameDecisions(seed: Int) throws {
-    var random = SplitMix64(seed: 1_000 + seed)
+    var random = SeededGenerator(seed: 1_000 + seed)
     let policy = Policy(
       rules: [
         Rule("cap", .messages, per: .user, .of(3, per: .minutes(5)), then: .block(.minutes(2))),
@@ -195,7 +196,7 @@ struct EventRecordingTests {
 
   @Test("Any bytes are read without harm, and what is read can be decided", arguments: 0..<200)
   func fuzz(seed: Int) throws {
-    var random = SplitMix64(seed: seed)
+    var random = SeededGenerator(seed: seed)
     var bytes = Array(EventRecording.line(Self.header).utf8)
     let start = bytes.count
     for place in 0..<10 {

@@ -3,20 +3,6 @@ import WardenCore
 
 @testable import WardenReplay
 
-/// A small generator with a seed, so that what failed can be run again.
-struct SplitMix64: RandomNumberGenerator {
-  private var state: UInt64
-  init(seed: Int) { state = UInt64(bitPattern: Int64(seed)) }
-
-  mutating func next() -> UInt64 {
-    state &+= 0x9e37_79b9_7f4a_7c15
-    var mixed = state
-    mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
-    mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
-    return mixed ^ (mixed >> 31)
-  }
-}
-
 extension Timestamp {
   /// 2026-11-03T10:00:00Z
   static let start = Timestamp(microseconds: 1_793_700_000_000_000)
