@@ -153,7 +153,10 @@ public struct Event: Sendable {
   var bringsLogin: Bool { happened.has(.logins) || happened.has(.authSuccesses) && source != .log }
 
   /// Whether its user has logged in; a name that somebody tries is nobody's login.
-  package var isAuthenticated: Bool { subject.user != nil && step != .login && !happened.has(.authFailures) }
+  package var isAuthenticated: Bool { subject.user != nil && step != .login && !isFailedLogin }
+
+  /// Whether it is about a login that failed: one that counts, or one that was counted already and now has its password.
+  var isFailedLogin: Bool { happened.has(.authFailures) || password != nil }
 
   // Events are large: made where they are wanted, they are not copied there.
   @inlinable

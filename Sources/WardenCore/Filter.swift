@@ -113,7 +113,7 @@ extension Filter {
       case .lists: return event.kind.contains(.list)
       case .newNetwork: return isNewNetwork
       // Who asks whether a login may be tried is asked about those that failed.
-      case .failedLogins: return event.step == .login || event.happened.has(.authFailures)
+      case .failedLogins: return event.step == .login || event.isFailedLogin
       case .daemon(let name): return event.subject.daemon == name
       case .network(let network): return event.subject.address.map(network.contains) ?? false
       case .user(let name): return event.subject.user.map { realms.isName(name, of: $0) } ?? false

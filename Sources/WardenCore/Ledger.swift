@@ -423,8 +423,6 @@ extension Shelf {
 }
 
 extension Event {
-  fileprivate var isFailedLogin: Bool { happened.has(.authFailures) }
-
   fileprivate func shows(_ attribute: Attribute, under filter: Filter) -> Bool {
     isFailedLogin && attribute.isShown(byFailedLoginUnder: filter)
   }

@@ -259,7 +259,7 @@ struct RuleGate: Sendable {
   /// Whether the event brings something that the rule counts as it happens.
   func hears(_ event: borrowing Event) -> Bool {
     happening & event.happened.mask != 0 || readsAttributesAtMail && event.step == .mail
-      || readsAttributesAtFailedLogin && event.happened.has(.authFailures)
+      || readsAttributesAtFailedLogin && event.isFailedLogin
   }
 
   /// Whether the message asks for something that the rule counts.

@@ -131,6 +131,18 @@ struct FailedLoginTests {
     #expect(!server.login(from: "192.0.2.8").isRefused)
   }
 
+  @Test("A failure that was counted already still brings its password")
+  func passwordAlone() {
+    let server = Server(
+      Self.distinct(.passwords, per: .ip), Rule("failures", .authFailures, per: .ip, .of(9, per: .days(1)), then: .alert))
+    for guess in 0..<4 {
+      server.hear(.authFailures, user: "alice", source: .log)
+      server.hear(.authFailures, 0, user: "alice", password: "alice \(guess)")
+    }
+    #expect(server.counts(.ip("192.0.2.7"))["failures"] == [4])
+    #expect(server.login().refusal?.reason.rule == "distinct")
+  }
+
   @Test("What is not told of a password counts as no password")
   func noPassword() {
     let server = Server(Self.distinct(.passwords, per: .ip))

@@ -87,6 +87,20 @@ struct JoinLoginTests {
     }
   }
 
+  @Test("Where the log is first, Dovecot's report still brings the password, and counts nothing again")
+  func passwordAfterLog() {
+    log.smtpd("warning: unknown[192.0.2.3]: SASL PLAIN authentication failed: x, sasl_username=alice")
+    var report = attempt()
+    report.password = "alice 0cb4"
+    var sieve = EventSieve()
+    var left: [Event] = []
+    for (event, teller) in log.events.map({ ($0.event, $0.teller) }) + [(report, .policy)] {
+      sieve.sift(event, from: teller) { left.append($0) }
+    }
+    #expect(left.map { $0.happened[.authFailures] } == [1, 0])
+    #expect(left.map(\.password) == [nil, "alice 0cb4"])
+  }
+
   @Test("A name that is not told is nobody")
   func unavailable() {
     log.smtpd(

@@ -14,7 +14,8 @@ public struct EventSieve: Sendable {
   public init(capacity: Int = 200_000) { hearings = Hearings(capacity: capacity) }
 
   /// Passes on what is new of an event: all of it, or without what is known already. What is new to the user alone, or to
-  /// the address alone, comes as an event of its own. A point of a session is passed on in any case: something is asked there.
+  /// the address alone, comes as an event of its own. A point of a session is passed on in any case: something is asked there; so
+  /// is a wrong password, which the log does not have.
   public mutating func sift(_ event: Event, from teller: Teller, _ pass: (Event) -> Void) {
     guard Self.shared.contains(where: { event.happened[$0] != 0 }) else { return pass(event) }
     let subject = event.subject
@@ -35,7 +36,7 @@ public struct EventSieve: Sendable {
         others.append(part(of: event, signal, toUser - toBoth) { ($0.ip, $0.network) = (nil, nil) })
       }
     }
-    if event.step != .heard || !rest.happened.isEmpty { pass(rest) }
+    if event.step != .heard || !rest.happened.isEmpty || rest.password != nil { pass(rest) }
     for other in others { pass(other) }
   }
 
