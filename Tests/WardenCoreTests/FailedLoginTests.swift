@@ -134,7 +134,8 @@ struct FailedLoginTests {
   @Test("A failure that was counted already still brings its password")
   func passwordAlone() {
     let server = Server(
-      Self.distinct(.passwords, per: .ip), Rule("failures", .authFailures, per: .ip, .of(9, per: .days(1)), then: .alert))
+      Self.distinct(.passwords, per: .ip),
+      Rule("failures", .authFailures, per: .ip, .of(9, per: .days(1)), then: .alert))
     for guess in 0..<4 {
       server.hear(.authFailures, user: "alice", source: .log)
       server.hear(.authFailures, 0, user: "alice", password: "alice \(guess)")
