@@ -186,6 +186,8 @@ final class LogFeed: Sendable {
         figures.late += block.late
         figures.lastHeard = block.lastHeard ?? figures.lastHeard
         if block.told > 0 { figures.skew = block.skew }
+        // Followed again: of the journal only troubles are told, never their end.
+        if block.lines > 0 { figures.problem = nil }
       }
       self.block = Figures()
     }
