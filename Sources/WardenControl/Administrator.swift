@@ -3,7 +3,7 @@ import Hummingbird
 import NIOCore
 
 /// A request on the control socket, with the connection that it came over.
-struct ControlContext: RequestContext {
+struct ControlContext: AdministratorContext {
   var coreContext: CoreRequestContextStorage
   private let channel: any Channel
 
