@@ -5,7 +5,7 @@ import NIOCore
 /// A request on the control socket, with the connection that it came over.
 struct ControlContext: AdministratorContext {
   var coreContext: CoreRequestContextStorage
-  private let channel: any Channel
+  let channel: any Channel
 
   init(source: ApplicationRequestContextSource) {
     coreContext = .init(source: source)

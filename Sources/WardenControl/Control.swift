@@ -69,9 +69,11 @@ public struct Control: Sendable {
     }
   }
 
+  private let busiest = BusiestKeys()
   let engine: Engine
   let trail: Trail
   let books: Books
+  let watchers: Watchers
   let process: Process
   let now: @Sendable () -> Timestamp
   /// An engine's moment as the wall clock shows it.
@@ -82,7 +84,8 @@ public struct Control: Sendable {
   let limits: @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
 
   public init(
-    engine: Engine, trail: Trail, books: Books, process: Process, now: @escaping @Sendable () -> Timestamp,
+    engine: Engine, trail: Trail, books: Books, watchers: Watchers, process: Process,
+    now: @escaping @Sendable () -> Timestamp,
     wall: @escaping @Sendable (Timestamp) -> Timestamp, gauges: @escaping @Sendable () -> Gauges,
     reload: @escaping @Sendable () -> ReloadReport,
     limits: @escaping @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
@@ -90,6 +93,7 @@ public struct Control: Sendable {
     self.engine = engine
     self.trail = trail
     self.books = books
+    self.watchers = watchers
     self.process = process
     self.now = now
     self.wall = wall
@@ -101,6 +105,10 @@ public struct Control: Sendable {
   /// The longest that an administrator can block for at once.
   static let longestBlock = TimeSpan.days(3650)
   static let mostKeys = 1_000
+  private static let mostEpisodes = 1_000
+  /// Networks, domains and senders of a key, each.
+  private static let mostOfPortrait = 50
+  private static let portraitSpan = TimeSpan.days(7)
   /// Keys looked at before mail gets its turn again.
   private static let keysAtOnce = 128
   /// Messages of a key that are told one by one.
@@ -109,6 +117,7 @@ public struct Control: Sendable {
   func status() -> StatusReport {
     let now = now()
     let status = engine.status(at: now)
+    let trend = engine.trend
     let gauges = gauges()
     return StatusReport(
       version: process.version, pid: process.pid, started: wall(process.started).rfc3339,
@@ -116,7 +125,12 @@ public struct Control: Sendable {
       last_reload: gauges.lastReload, sessions_open: gauges.openSessions,
       totals: Dictionary(
         uniqueKeysWithValues: status.totals.map {
-          ($0.name, StatusReport.Rate(total: $0.total, last_minute: $0.lastMinute, last_hour: $0.lastHour))
+          (
+            $0.name,
+            StatusReport.Rate(
+              total: $0.total, last_minute: $0.lastMinute, last_hour: $0.lastHour,
+              usual_hour: trend.usualHour(at: now, of: $0.name))
+          )
         }),
       rules: status.rules.map {
         StatusReport.RuleFigures(
@@ -124,13 +138,15 @@ public struct Control: Sendable {
           refused: $0.refused)
       },
       penalties: status.penalties, keys: status.keys, memory_bytes: status.memory,
-      memory_bound_bytes: status.memoryBound, state: gauges.state, alerts: gauges.alerts, feeds: gauges.feeds,
+      memory_bound_bytes: status.memoryBound, watchers: watchers.count, state: gauges.state, alerts: gauges.alerts,
+      feeds: gauges.feeds,
       distress: gauges.distress,
       faults: StatusReport.Faults(
         milter_faults: gauges.milterFaults, dropped_notices: gauges.droppedNotices,
         dropped_commands: gauges.droppedCommands,
         evicted_keys: status.evictedKeys, dropped_penalties: status.droppedPenalties,
-        dropped_episodes: status.droppedEpisodes, dropped_history: gauges.droppedHistory))
+        dropped_episodes: status.droppedEpisodes, dropped_history: gauges.droppedHistory,
+        dropped_watchers: watchers.dropped, skipped_records: watchers.skipped))
   }
 
   func counters(of text: String) throws -> [CounterReport] {
@@ -148,15 +164,72 @@ public struct Control: Sendable {
     default: throw ErrorReport(error: "unknown order \"\(order)\"; write limit or count")
     }
     let limit = min(max(1, limit), Self.mostKeys)
-    var top: [Standing] = []
-    var cursor: KeyCursor? = KeyCursor()
-    while let from = cursor {
-      let now = now()
-      let (found, next) = engine.keys(from: from, atMost: Self.keysAtOnce, at: now)
-      top = Array((top + found).sorted(by: isBefore).prefix(limit))
-      cursor = next
+    let top = busiest.keys(order: order, atLeast: limit, clock: now) { count in
+      var top: [Standing] = []
+      var cursor: KeyCursor? = KeyCursor()
+      while let from = cursor {
+        let (found, next) = engine.keys(from: from, atMost: Self.keysAtOnce, at: now())
+        if !found.isEmpty { top = Array((top + found).sorted(by: isBefore).prefix(count)) }
+        cursor = next
+      }
+      return top
     }
-    return top.map(report)
+    return top.prefix(limit).map(report)
+  }
+
+  /// Tripped rules, the latest trip first.
+  func episodes() -> [EpisodeReport] {
+    let now = now()
+    return engine.openEpisodes.filter { !$0.isOver(at: now) }
+      .sorted { ($0.last, $1.id.key.description) > ($1.last, $0.id.key.description) }
+      .prefix(Self.mostEpisodes).map(report)
+  }
+
+  func trend(span text: String) throws -> TrendReport {
+    guard let span = Trend.Span(rawValue: text) else {
+      let known = Trend.Span.allCases.map(\.rawValue).joined(separator: ", ")
+      throw ErrorReport(error: "unknown span \"\(text)\"; write one of \(known)")
+    }
+    let now = now()
+    let series = engine.trend.series(span, at: now)
+    var counts: [String: [Int]] = [:]
+    for (place, name) in Activity.Counts.names.enumerated() {
+      let values = series.counts.map { $0.values[place] }
+      if values.contains(where: { $0 != 0 }) { counts[name] = values }
+    }
+    let starts = series.counts.indices.map {
+      wall(series.start + TimeSpan(microseconds: series.step.microseconds * $0))
+    }
+    return TrendReport(
+      from: starts[0].rfc3339, to: wall(now).rfc3339, step_seconds: series.step.microseconds / 1_000_000,
+      at: starts.map(\.rfc3339), series: counts)
+  }
+
+  /// What the key's latest mail was.
+  func portrait(of text: String) throws -> PortraitReport {
+    let key = try key(text)
+    let now = now()
+    let portrait = trail.portrait(of: key, since: now - Self.portraitSpan, prefix: engine.policy.networkPrefix)
+    let most = Self.mostOfPortrait
+    return PortraitReport(
+      key: key.description, since: wall(portrait.since ?? now).rfc3339, messages: portrait.messages,
+      recipients: portrait.recipients,
+      networks: portrait.networks.prefix(most).map {
+        PortraitReport.NetworkFigures(
+          network: $0.value.description, messages: $0.messages, recipients: $0.recipients, last: wall($0.last).rfc3339)
+      },
+      recipient_domains: portrait.recipientDomains.prefix(most).map {
+        PortraitReport.DomainFigures(domain: $0.value, messages: $0.messages)
+      },
+      senders: portrait.senders.prefix(most).map {
+        PortraitReport.SenderFigures(sender: $0.value, messages: $0.messages)
+      },
+      is_cut: [portrait.networks.count, portrait.recipientDomains.count, portrait.senders.count].max()! > most)
+  }
+
+  func filter(key text: String?, rule: String?, decisions: String?, pulse: String?) throws -> WatchFilter {
+    try WatchFilter(
+      key: text.map(key), rule: rule, decisions: decisions, pulse: pulse, rules: engine.policy.rules.map(\.name))
   }
 
   func explain(_ text: String) throws -> ExplainReport {
@@ -180,10 +253,14 @@ public struct Control: Sendable {
     return trail.sent(by: key, since: now - window, atMost: Self.mostPassages)
   }
 
-  func penalties() -> [PenaltyReport] {
-    let now = now()
-    return engine.penalties(at: now)
-      .sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
+  /// - Parameter most: the newest so many; without it all, those that end first coming first.
+  func penalties(atMost most: Int?) -> [PenaltyReport] {
+    let penalties = engine.penalties(at: now())
+    guard let most else {
+      return penalties.sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
+    }
+    return penalties.sorted { ($0.since, $0.key.description) > ($1.since, $1.key.description) }
+      .prefix(max(0, most)).map(report)
   }
 
   func block(_ order: BlockOrder, by who: String) async throws -> BlockReport {
@@ -224,8 +301,9 @@ public struct Control: Sendable {
 
   /// - Returns: a note where what was ordered is in force but would not survive.
   private func enter(_ action: String, _ key: String, _ detail: String, by who: String) async -> String? {
-    let problem = await books.enter(
-      AdministratorAction(at: wall(now()), who: who, action: action, key: key, detail: detail))
+    let action = AdministratorAction(at: wall(now()), who: who, action: action, key: key, detail: detail)
+    watchers.tell(action)
+    let problem = await books.enter(action)
     return problem.map { "in force, but not stored, and lost if the daemon is killed now: \($0)" }
   }
 

@@ -7,6 +7,8 @@ public struct StatusReport: Codable, Sendable {
     public let total: Int
     public let last_minute: Int
     public let last_hour: Int
+    /// What the same hour usually has; nothing where too little is known.
+    public let usual_hour: Int?
   }
   public struct RuleFigures: Codable, Sendable {
     public let name: String
@@ -26,6 +28,9 @@ public struct StatusReport: Codable, Sendable {
     public let dropped_episodes: Int
     /// Counts of keys, and decisions, that the history had no room for.
     public let dropped_history: Int
+    /// Watchers that did not read, and records that streams had no room for.
+    public let dropped_watchers: Int
+    public let skipped_records: Int
   }
   public let version: String
   public let pid: Int
@@ -42,6 +47,8 @@ public struct StatusReport: Codable, Sendable {
   /// What the counters take, and what the policy lets them take.
   public let memory_bytes: Int
   public let memory_bound_bytes: Int
+  /// Event streams that are open.
+  public let watchers: Int
   /// Nothing where the policy has no `state`.
   public let state: StateReport?
   /// Nothing where the policy has no `alerts`.
@@ -164,6 +171,46 @@ public struct EpisodeReport: Codable, Sendable {
   public let refused: Int
   public let held: Int
   public let told: String?
+}
+
+/// What happened to the whole server, for drawing.
+public struct TrendReport: Codable, Sendable {
+  public let from: String
+  public let to: String
+  public let step_seconds: Int
+  /// When each step began, oldest first; the last is under way.
+  public let at: [String]
+  /// By signal, and `refused`, `held`, `observed`, `blocked`: a count a step. What is not named is zero.
+  public let series: [String: [Int]]
+}
+
+/// What a key's latest mail was that passed. Each list busiest first.
+public struct PortraitReport: Codable, Sendable {
+  public struct NetworkFigures: Codable, Sendable {
+    public let network: String
+    public let messages: Int
+    public let recipients: Int
+    public let last: String
+  }
+  public struct DomainFigures: Codable, Sendable {
+    public let domain: String
+    public let messages: Int
+  }
+  public struct SenderFigures: Codable, Sendable {
+    public let sender: String
+    public let messages: Int
+  }
+  public let key: String
+  /// The oldest message that is known.
+  public let since: String
+  public let messages: Int
+  public let recipients: Int
+  public let networks: [NetworkFigures]
+  /// Of each message's first recipient.
+  public let recipient_domains: [DomainFigures]
+  public let senders: [SenderFigures]
+  /// Whether any of the lists has more.
+  public let is_cut: Bool
 }
 
 /// A message of a key that has passed.

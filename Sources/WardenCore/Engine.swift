@@ -151,6 +151,7 @@ public final class Engine: Sendable {
     }
     for trip in ledger.trips { follow(trip, event, book, table, &decision) }
     settle(event, &decision)
+    if !decision.notices.isEmpty { totals.withLock { $0.note(decision.notices, at: event.at) } }
     return decision
   }
 
@@ -549,6 +550,14 @@ public final class Engine: Sendable {
     let table = rules.withLock { $0.table }
     return Pulse(
       events: totals.withLock { $0.events }, evictedKeys: table.figures().evicted, memoryBound: table.bound)
+  }
+
+  /// What happened to the whole server.
+  public var trend: Trend { totals.withLock { $0.trend } }
+
+  /// Goes on from what earlier processes have counted for the whole server.
+  public func restore(minutes: [Trend.Stretch], hours: [Trend.Stretch]) {
+    totals.withLock { $0.restore(minutes: minutes, hours: hours) }
   }
 
   public func status(at now: Timestamp) -> EngineStatus {

@@ -273,6 +273,7 @@ public struct SMTPSession: Sendable {
   private func wanted(recipients: Int) -> Tally {
     var wants = Tally()
     wants[.messages] = 1
+    if subject.user != nil { wants[.submissions] = 1 }
     wants[.recipients] = recipients
     wants[.bytes] = transaction?.bytes ?? 0
     if transaction?.isMismatch ?? false { wants[.senderMismatch] = 1 }

@@ -3,7 +3,7 @@
 /// Everything about a signal is declared once, in `declaration`.
 public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
   case connections, brokenConnections, badCommands, logins
-  case messages, recipients, bytes, senderMismatch
+  case messages, submissions, recipients, bytes, senderMismatch
   case badRecipients, unknownRecipients, relayAttempts, dnsblRejections
   case cutOffMessages, spam
   // What a milter cannot see; told by feeds.
@@ -63,6 +63,9 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
         name: "logins", help: "Sessions that authenticated and went on to MAIL.", counting: .occurred, needs: [])
     case .messages:
       .init(name: "messages", help: "Messages that passed us at their end.", counting: .admitted, needs: [])
+    case .submissions:
+      .init(
+        name: "submissions", help: "Messages that passed whose client has logged in.", counting: .admitted, needs: [])
     case .recipients:
       .init(
         name: "recipients", help: "Accepted recipients of messages that passed.", counting: .admitted,

@@ -21,6 +21,9 @@ public struct Totals: Sendable {
   /// The latest time seen; threads can come late.
   private var now = Timestamp(microseconds: 0)
 
+  /// The same over a day and a week, to draw it.
+  private(set) var trend = Trend()
+
   mutating func note(_ event: borrowing Event) { add(event.happened, at: event.at) }
   mutating func admit(_ event: borrowing Event) { add(event.wants, at: event.at) }
 
@@ -28,6 +31,7 @@ public struct Totals: Sendable {
 
   private mutating func add(_ tally: Tally, at time: Timestamp) {
     now = max(now, time)
+    trend.note(at: now) { $0.add(tally) }
     var rest = tally.mask
     while rest != 0 {
       let bit = rest.trailingZeroBitCount
@@ -54,6 +58,18 @@ public struct Totals: Sendable {
   mutating func hold(at time: Timestamp) {
     now = max(now, time)
     held.add(1, at: now)
+  }
+
+  mutating func note(_ notices: [Notice], at time: Timestamp) {
+    now = max(now, time)
+    trend.note(at: now) { counts in
+      for notice in notices { counts.add(notice.kind) }
+    }
+  }
+
+  /// What earlier processes have counted.
+  mutating func restore(minutes: [Trend.Stretch], hours: [Trend.Stretch]) {
+    trend.add(minutes: minutes, hours: hours)
   }
 
   var events: Int { rates.reduce(refused.total) { $0 + $1.total } }

@@ -86,6 +86,18 @@ public final class Trail: Sendable {
   public func sent(by key: Key, since start: Timestamp, atMost most: Int) -> Sent {
     var sent = Sent()
     var ips: [IPAddress: Int] = [:]
+    forEach(of: key, since: start) { passage in
+      sent.messages += 1
+      sent.recipients += passage.recipients
+      if let ip = passage.ip { ips[ip, default: 0] += 1 }
+      if sent.latest.count < most { sent.latest.append(passage) }
+    }
+    sent.ips = ips.sorted { ($0.value, $1.key.description) > ($1.value, $0.key.description) }.map(\.key)
+    return sent
+  }
+
+  /// A key's messages, newest first.
+  private func forEach(of key: Key, since start: Timestamp, _ body: (Passage) -> Void) {
     var next = Int.max
     var isDone = false
     while !isDone {
@@ -100,16 +112,58 @@ public final class Trail: Sendable {
           }
           let passage = state.ring[next % capacity]
           next -= 1
-          guard passage.isOf(key) else { continue }
-          sent.messages += 1
-          sent.recipients += passage.recipients
-          if let ip = passage.ip { ips[ip, default: 0] += 1 }
-          if sent.latest.count < most { sent.latest.append(passage) }
+          if passage.isOf(key) { body(passage) }
         }
       }
     }
-    sent.ips = ips.sorted { ($0.value, $1.key.description) > ($1.value, $0.key.description) }.map(\.key)
-    return sent
+  }
+
+  /// What a key's mail was.
+  public struct Portrait: Sendable, Equatable {
+    public struct Part<Value: Sendable & Equatable>: Sendable, Equatable {
+      public let value: Value
+      public var messages = 0
+      public var recipients = 0
+      public var last: Timestamp
+    }
+    /// The oldest message that is still known.
+    public var since: Timestamp?
+    public var messages = 0
+    public var recipients = 0
+    /// Busiest first.
+    public var networks: [Part<Network>] = []
+    /// Of each message's first recipient.
+    public var recipientDomains: [Part<String>] = []
+    public var senders: [Part<String>] = []
+    public init() {}
+  }
+
+  /// - Parameter prefix: what makes a network.
+  public func portrait(of key: Key, since start: Timestamp, prefix: NetworkPrefix) -> Portrait {
+    var portrait = Portrait()
+    var networks: [Network: Portrait.Part<Network>] = [:]
+    var domains: [String: Portrait.Part<String>] = [:]
+    var senders: [String: Portrait.Part<String>] = [:]
+    forEach(of: key, since: start) { passage in
+      func add<Value: Hashable>(_ value: Value, to parts: inout [Value: Portrait.Part<Value>]) {
+        // Newest first: the first time that a value is seen is the last that it was used.
+        parts[value, default: .init(value: value, last: passage.at)].messages += 1
+        parts[value]!.recipients += passage.recipients
+      }
+      portrait.since = passage.at
+      portrait.messages += 1
+      portrait.recipients += passage.recipients
+      if let ip = passage.ip { add(prefix.network(of: ip), to: &networks) }
+      if let domain = passage.recipient.flatMap(Mailbox.domain(of:)) { add(domain, to: &domains) }
+      if let sender = passage.sender { add(sender, to: &senders) }
+    }
+    func busiest<Value>(_ parts: [Value: Portrait.Part<Value>]) -> [Portrait.Part<Value>] {
+      parts.values.sorted { ($0.messages, $0.last, "\($1.value)") > ($1.messages, $1.last, "\($0.value)") }
+    }
+    portrait.networks = busiest(networks)
+    portrait.recipientDomains = busiest(domains)
+    portrait.senders = busiest(senders)
+    return portrait
   }
 
   // MARK: - Storing

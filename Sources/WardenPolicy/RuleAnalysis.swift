@@ -112,7 +112,7 @@ struct RuleAnalysis {
       return "\"only\" asks for authenticated mail"
     }
     return rule.decisive.first {
-      [.signal(.logins), .signal(.senderMismatch), .distinct(.users), .new(.users)].contains($0)
+      [.signal(.logins), .signal(.submissions), .signal(.senderMismatch), .distinct(.users), .new(.users)].contains($0)
     }
     .map { "\($0.phrase) come with authenticated mail alone" }
   }
@@ -244,7 +244,7 @@ extension Measure {
   /// Whether a message adds one at most.
   fileprivate var comesOneByOne: Bool {
     switch self {
-    case .signal(.messages), .signal(.senderMismatch), .signal(.spam): true
+    case .signal(.messages), .signal(.submissions), .signal(.senderMismatch), .signal(.spam): true
     default: false
     }
   }
@@ -256,7 +256,9 @@ extension Measure {
     switch (self, whole) {
     case (.signal(.unknownRecipients), .signal(.badRecipients)), (.signal(.relayAttempts), .signal(.badRecipients)),
       (.signal(.dnsblRejections), .signal(.badRecipients)), (.signal(.spam), .signal(.messages)),
-      (.signal(.senderMismatch), .signal(.messages)), (.signal(.messages), .signal(.recipients)),
+      (.signal(.submissions), .signal(.messages)), (.signal(.submissions), .signal(.recipients)),
+      (.signal(.senderMismatch), .signal(.submissions)), (.signal(.senderMismatch), .signal(.messages)),
+      (.signal(.messages), .signal(.recipients)),
       (.signal(.spam), .signal(.recipients)), (.signal(.senderMismatch), .signal(.recipients)),
       (.new(.recipients), .signal(.recipients)), (.new(.recipientDomains), .new(.recipients)):
       true

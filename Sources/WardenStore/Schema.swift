@@ -10,6 +10,7 @@ enum Schema {
     ("1-state", state),
     ("2-history", history),
     ("3-feeds", feeds),
+    ("4-submissions", "ALTER TABLE counts ADD COLUMN submissions INTEGER NOT NULL DEFAULT 0;"),
   ]
 
   static var migrator: DatabaseMigrator {

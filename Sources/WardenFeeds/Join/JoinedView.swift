@@ -98,7 +98,7 @@ struct JoinedView {
   ) -> Bool {
     let event = Event(
       at: now, step: .mail, subject: subject(client, user, sender, nil),
-      happened: bringsLogin ? [.logins: 1] : Tally(), wants: wanted(recipients: 1, bytes: 0, isMismatch),
+      happened: bringsLogin ? [.logins: 1] : Tally(), wants: wanted(recipients: 1, bytes: 0, user, isMismatch),
       kind: sender?.kind ?? [])
     return tell(event, .milter)
   }
@@ -118,7 +118,7 @@ struct JoinedView {
     guard mode == .replay, !message.isHidden else { return }
     let event = Event(
       at: now, step: .endOfMessage, subject: subject(message.client, message.user, message.sender, nil),
-      wants: wanted(recipients: max(1, recipients), bytes: size, message.isMismatch),
+      wants: wanted(recipients: max(1, recipients), bytes: size, message.user, message.isMismatch),
       kind: message.sender?.kind ?? [])
     _ = tell(event, .milter)
   }
@@ -145,9 +145,10 @@ struct JoinedView {
     _ = tell(Event(at: now, step: .close, subject: subject, happened: happened), .milter)
   }
 
-  private func wanted(recipients: Int, bytes: Int, _ isMismatch: Bool) -> Tally {
+  private func wanted(recipients: Int, bytes: Int, _ user: String?, _ isMismatch: Bool) -> Tally {
     var wants = Tally()
     wants[.messages] = 1
+    if user != nil { wants[.submissions] = 1 }
     wants[.recipients] = recipients
     wants[.bytes] = bytes
     if isMismatch { wants[.senderMismatch] = 1 }

@@ -30,6 +30,7 @@ final class Daemon: Sendable {
   private let clock = LiveClock()
   private let engine: Engine
   private let outbox: Outbox
+  private let watchers: Watchers
   private let runner: CommandRunner
   private let feeds: Feeds
   private let recorder: Recorder?
@@ -66,6 +67,12 @@ final class Daemon: Sendable {
       .init(
         logger: logger, clock: clock, runner: runner, trail: books.trail, decisions: books.decisions, keeper: keeper
       ) { engine.commandEnded($0, for: $1, isDone: false) })
+    let openSessions = Locked<@Sendable () -> Int>({ 0 })
+    watchers = Watchers(now: clock.now, wall: clock.wall) { [clock] in
+      let status = engine.status(at: clock.now())
+      return Watchers.Pulse(
+        sessionsOpen: openSessions.withLock { $0 }(), penalties: status.penalties, totals: status.totals)
+    }
     let onFault = Locked(FaultPolicy(configuration.onFault))
     self.onFault = onFault
     recorder = try recording.map { [clock] path in
@@ -82,7 +89,7 @@ final class Daemon: Sendable {
     let hearing = configuration.feeds == FeedSettings() ? nil : Hearing()
     let gate = Gate(
       engine: engine, clock: clock, activity: keeper == nil ? nil : books.activity, trail: books.trail, outbox: outbox,
-      hearing: hearing, recorder: recorder)
+      watchers: watchers, hearing: hearing, recorder: recorder)
     feeds = Feeds(
       configuration.feeds, token: try Self.token(configuration.feeds), gate: gate, hearing: hearing ?? Hearing(),
       positions: books.positions, logger: logger)
@@ -93,6 +100,7 @@ final class Daemon: Sendable {
         logger.error("fault", metadata: ["stage": "\(stage.map { "\($0)" } ?? "negotiation")", "why": "\(fault)"])
       },
       makeSession: { WardenSession(gate, &$0) })
+    openSessions.withLock { [server] in $0 = { server.openSessions } }
   }
 
   /// Runs until SIGTERM or SIGINT, on the main thread, with `Signals.block()` called before.
@@ -198,7 +206,7 @@ final class Daemon: Sendable {
     let path = configuration.control.place
     try UnixSocket(path: path).claim()
     let control = Control(
-      engine: engine, trail: books.trail, books: controlBooks,
+      engine: engine, trail: books.trail, books: controlBooks, watchers: watchers,
       process: Control.Process(version: Version.text, pid: Int(getpid()), started: started, policyFile: file.path),
       now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() }, limits: Self.limits)
     let outcome = Outcome()
@@ -408,6 +416,7 @@ final class Daemon: Sendable {
     server.stop()
     milter.done.wait()
     feeds.end()
+    watchers.end()
     for group in services.map(\.group) { Task { await group.triggerGracefulShutdown() } }
     // Neither an administrator's connection that stays open nor a command that hangs may hold up the end.
     let end = DispatchTime.now() + Self.serviceSeconds

@@ -1,4 +1,5 @@
 import Milter
+import WardenControl
 import WardenCore
 
 /// What every session shares: the engine, the clock, what remembers what passed, and the way out for notices.
@@ -9,6 +10,7 @@ struct Gate: Sendable {
   let activity: Activity?
   let trail: Trail
   let outbox: Outbox
+  let watchers: Watchers
   /// Nothing where nobody else tells anything.
   let hearing: Hearing?
   /// Nothing where nothing is recorded.
@@ -24,6 +26,7 @@ struct Gate: Sendable {
     let name = hasPassed || !decision.notices.isEmpty ? queueID() : nil
     if hasPassed, let name { trail.add(Passage(event, decision, queueID: name)) }
     if !decision.notices.isEmpty { outbox.post(decision.notices, queueID: name) }
+    watchers.tell(event, decision, queueID: name)
     return decision
   }
 
