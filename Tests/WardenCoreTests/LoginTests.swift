@@ -104,5 +104,6 @@ struct LoginTests {
     #expect(try server.send("alice") == nil)
     #expect(try server.send(nil, sender: "<ceo@bank.test>") == nil)
     #expect(server.figure("sender-mismatch").total == 2)
+    #expect(server.figure("submissions").total == 6)
   }
 }

@@ -69,6 +69,22 @@ struct TrailTests {
       other.sent(by: .server, since: .start, atMost: 99).latest.map(\.queueID)
         == (kept + ["Q\(count)"]).suffix(10).reversed())
   }
+
+  @Test("A portrait says where a key's mail came from, to which domains and under which names it went")
+  func portrait() throws {
+    let trail = Trail()
+    for number in 0..<6 {
+      trail.add(passage(number, number % 2 == 0 ? "alice" : "bob", ip: number < 4 ? "192.0.2.7" : "192.0.2.99"))
+    }
+    trail.add(passage(9, "alice", ip: "198.51.100.1", recipients: 50))
+    let portrait = trail.portrait(of: try key("user:alice"), since: .start + .seconds(1), prefix: NetworkPrefix())
+    #expect(portrait.messages == 3 && portrait.recipients == 54)
+    #expect(portrait.since == .start + .seconds(2))
+    #expect(portrait.networks.map { "\($0.value) \($0.messages)" } == ["192.0.2.0/24 2", "198.51.100.0/24 1"])
+    #expect(portrait.networks[1].recipients == 50 && portrait.networks[1].last == .start + .seconds(9))
+    #expect(portrait.recipientDomains.map { "\($0.value) \($0.messages)" } == ["b.test 3"])
+    #expect(portrait.senders.map(\.value) == ["alice@a.test"])
+  }
 }
 
 extension Key {

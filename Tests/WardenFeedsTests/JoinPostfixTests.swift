@@ -31,7 +31,7 @@ struct JoinPostfixTests {
         "connect 192.0.2.5: connections 1",
         "heard 192.0.2.5 alice: auth-successes 1",
         "mail 192.0.2.5 alice <alice@example.org>: logins 1",
-        "end-of-message 192.0.2.5 alice <alice@example.org>: messages 1, recipients 2, bytes 253",
+        "end-of-message 192.0.2.5 alice <alice@example.org>: messages 1, submissions 1, recipients 2, bytes 253",
         "heard 192.0.2.5 alice <alice@example.org>: delivered 1",
         "heard 192.0.2.5 alice <alice@example.org>: deferred 1",
         "heard 192.0.2.5 alice <alice@example.org>: bounced 1",
@@ -155,7 +155,7 @@ struct JoinPostfixTests {
         "refused-recipient 192.0.2.6 alice <x@spam.test>: bad-recipients 1, relay-attempts 1",
         "heard 192.0.2.6 alice: auth-successes 1",
         "refused-recipient 192.0.2.6 alice <x@spam.test>: bad-recipients 1, relay-attempts 1",
-        "end-of-message 192.0.2.6 alice <x@spam.test>: messages 1, recipients 1, bytes 9, sender-mismatch 1",
+        "end-of-message 192.0.2.6 alice <x@spam.test>: messages 1, submissions 1, recipients 1, bytes 9, sender-mismatch 1",
       ])
   }
 
@@ -274,7 +274,7 @@ struct JoinPostfixTests {
     #expect(
       log.told() == [
         "heard 192.0.2.1 alice: auth-successes 1", "mail 192.0.2.1 alice <alice@example.org>: logins 1",
-        "end-of-message 192.0.2.1 alice <alice@example.org>: messages 1, recipients 1, bytes 1",
+        "end-of-message 192.0.2.1 alice <alice@example.org>: messages 1, submissions 1, recipients 1, bytes 1",
         "close 192.0.2.2: broken-connections 1",
         "heard <b@example.org>: deferred 1", "heard: deferred 1",
       ])

@@ -38,7 +38,7 @@ struct JoinSendmailTests {
     to("6AL2kvhh000075", stat: "dsn=5.1.2, stat=Host unknown (Name server: remote.test.: host not found)")
     #expect(
       log.told() == [
-        "end-of-message 192.0.2.5 alice <alice@example.org>: messages 1, recipients 2, bytes 62",
+        "end-of-message 192.0.2.5 alice <alice@example.org>: messages 1, submissions 1, recipients 2, bytes 62",
         "heard 192.0.2.5 alice <alice@example.org>: delivered 2",
         "heard 192.0.2.5 alice <alice@example.org>: deferred 1",
         "heard 192.0.2.5 alice <alice@example.org>: bounced 1",

@@ -7,7 +7,7 @@ import WardenCore
 @Suite("The tables")
 struct SchemaTests {
   @Test("Changes to the tables are only ever added: who has been through these must not find others in their place")
-  func migrations() { #expect(Schema.migrator.migrations == ["1-state", "2-history", "3-feeds"]) }
+  func migrations() { #expect(Schema.migrator.migrations == ["1-state", "2-history", "3-feeds", "4-submissions"]) }
 
   @Test("Everything that is counted has its column")
   func columns() throws {
