@@ -24,8 +24,11 @@ demo: deps ## abusers against a private Postfix, stopped before your eyes (ONCE=
 	swift build --product demo
 	ONCE=$(ONCE) $(DEBUG_BIN)/demo
 
+# Those against real servers wait for them, and would keep threads from those that are asynchronous in one process.
 test: deps ## all tests, also against real Postfix and Sendmail
-	swift test
+	swift build --build-tests
+	swift test --skip-build --skip '^IntegrationTests'
+	swift test --skip-build --filter '^IntegrationTests'
 
 bench: deps ## counters, state, logs, logins, and the daemon beside a bare C filter and its peers (QUICK=1: less of each)
 	for product in core-bench state-bench log-bench mailwarden bare-filter milter-load; do \
@@ -35,6 +38,7 @@ bench: deps ## counters, state, logs, logins, and the daemon beside a bare C fil
 	Benchmarks/state.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/logs.py $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/dovecot.sh $(RELEASE)/release $(if $(QUICK),--quick)
+	Benchmarks/watching.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
 fuzz: deps ## what a client sends, thrown at the parsers at random (SECONDS=n for each)
@@ -43,6 +47,10 @@ fuzz: deps ## what a client sends, thrown at the parsers at random (SECONDS=n fo
 faults: deps ## what faults of disks and receivers do to the milter's answers (root; QUICK=1: less of each)
 	for product in mailwarden milter-load; do swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
 	Benchmarks/faults.sh $(RELEASE)/release $(if $(QUICK),--quick)
+
+screenshots: deps ## remake docs/screenshots from a daemon under live traffic
+	swift build --product mailwarden
+	Scripts/screenshots.py $(DEBUG_BIN)/mailwarden
 
 soak: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
 	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
@@ -53,10 +61,13 @@ hijacks: deps ## what the default policy and plain limits do to 20 hijacks among
 	  --policy default=Examples/policies/default.yaml \
 	  $(foreach name,25-per-2h 30-per-hour recipients ten-networks,--policy $(name)=Benchmarks/HijackSuite/Policies/$(name).yaml)
 
+captures: deps ## make the screens of top in docs/screens anew, from live traffic in a real terminal
+	MAILWARDEN_SCREENS=$(CURDIR)/docs/screens swift test --filter 'TopTests/screens'
+
 check: ## format, lint, build without warnings, unit tests
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
 	swift build --build-tests -Xswiftc -warnings-as-errors
-	swift test --skip-build --filter 'WardenCoreTests|WardenPolicyTests|MilterTests'
+	swift test --skip-build --filter 'WardenCoreTests|WardenPolicyTests|WardenScreenTests|MilterTests'
 
 format: ## bring the sources into the project's format
 	swift format --in-place --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
@@ -64,4 +75,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz faults soak hijacks check format clean
+.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures check format clean

@@ -11,6 +11,7 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
     .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+    .package(url: "https://github.com/apple/swift-nio-extras", from: "1.35.2"),
     .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
     .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
     // Without its default traits Hummingbird brings neither TLS nor configuration sources along.
@@ -33,17 +34,29 @@ let package = Package(
         .product(name: "GRDB", package: "GRDB.swift"),
         .product(name: "GRDBSQLite", package: "GRDB.swift"),
       ]),
+    // WardenControl/Page in the program itself: it needs no place of its own, where others could change it.
+    .target(name: "CPageFiles"),
+    // What every listener that speaks HTTP needs.
+    .target(
+      name: "WardenHTTP",
+      dependencies: [
+        "WardenCore",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      ]),
     .target(
       name: "WardenControl",
       dependencies: [
-        "WardenCore",
+        "CPageFiles", "WardenCore", "WardenHTTP",
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOFoundationCompat", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
-      ]),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+      ], exclude: ["Page"]),
     .target(
       name: "WardenAlerts",
       dependencies: [
@@ -60,18 +73,20 @@ let package = Package(
     .target(
       name: "WardenFeeds",
       dependencies: [
-        "WardenCore",
+        "WardenCore", "WardenHTTP",
         .product(name: "Hummingbird", package: "hummingbird"),
         .product(name: "Logging", package: "swift-log"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOFoundationCompat", package: "swift-nio"),
       ]),
     .target(name: "WardenReplay", dependencies: ["WardenCore"]),
+    // What `top` and `watch` show, without a terminal.
+    .target(name: "WardenScreen", dependencies: ["WardenControl", "WardenCore"]),
     .executableTarget(
       name: "mailwarden",
       dependencies: [
         "Milter", "WardenAlerts", "WardenControl", "WardenCore", "WardenFeeds", "WardenPolicy", "WardenReplay",
-        "WardenScript", "WardenStore",
+        "WardenScreen", "WardenScript", "WardenStore",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Crypto", package: "swift-crypto"),
         .product(name: "Logging", package: "swift-log"),
@@ -125,8 +140,20 @@ let package = Package(
       dependencies: ["WardenAlerts", "WardenTestKit", .product(name: "Logging", package: "swift-log")],
       exclude: ["Receivers"]),
     .testTarget(
+      name: "WardenControlTests",
+      dependencies: [
+        "WardenControl", "WardenCore", "WardenHTTP", "WardenTestKit",
+        .product(name: "Logging", package: "swift-log"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOEmbedded", package: "swift-nio"),
+        .product(name: "NIOHTTPTypes", package: "swift-nio-extras"),
+        .product(name: "Yams", package: "Yams"),
+      ]),
+    .testTarget(
       name: "WardenFeedsTests", dependencies: ["WardenFeeds", "WardenCore", "WardenTestKit"], exclude: ["Fixtures"]),
     .testTarget(name: "WardenReplayTests", dependencies: ["WardenReplay", "WardenCore", "WardenTestKit"]),
+    .testTarget(
+      name: "WardenScreenTests", dependencies: ["WardenScreen", "WardenControl", "WardenCore", "WardenTestKit"]),
     .testTarget(name: "WardenScriptTests", dependencies: ["WardenScript", "WardenCore"]),
     .testTarget(
       name: "WardenStoreTests",

@@ -1,4 +1,5 @@
 import CLibmilter
+import Glibc
 
 /// A session beside what was negotiated for it; hangs on `smfi_setpriv`, because threads change between callbacks.
 final class SessionBox {
@@ -71,7 +72,7 @@ func milterDescription(name: UnsafeMutablePointer<CChar>) -> smfiDesc {
     }
   }
   description.xxfi_close = { context in
-    MilterServer.current!.close(context!)
+    timed(.close) { MilterServer.current!.close(context!) }
     return SMFIS_CONTINUE
   }
   description.xxfi_unknown = { context, command in
@@ -86,6 +87,13 @@ private func answer(
 ) -> sfsistat {
   // A session whose negotiation failed under `accept` has no box and is not watched.
   guard let box = SessionBox.of(context) else { return SMFIS_CONTINUE }
+  return timed(stage) { answer(context, box, stage, ask) }
+}
+
+private func answer(
+  _ context: OpaquePointer, _ box: SessionBox, _ stage: Stage,
+  _ ask: (any MilterSession, Context) throws -> Answer
+) -> sfsistat {
   let given: Answer
   do {
     given = try ask(box.session, Context(pointer: context))
@@ -98,4 +106,18 @@ private func answer(
     MilterServer.current!.report(MilterFault.refused("set the reply \(reply.code)"), at: stage)
   }
   return given.status
+}
+
+/// Reports how long the MTA's call took, where somebody wants to know.
+private func timed<Result>(_ stage: Stage, _ body: () -> Result) -> Result {
+  guard let report = MilterServer.current!.reportTime else { return body() }
+  let start = monotonicNanoseconds()
+  defer { report(stage, monotonicNanoseconds() - start) }
+  return body()
+}
+
+private func monotonicNanoseconds() -> Int {
+  var time = timespec()
+  clock_gettime(CLOCK_MONOTONIC, &time)
+  return time.tv_sec * 1_000_000_000 + time.tv_nsec
 }

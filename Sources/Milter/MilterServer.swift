@@ -10,11 +10,14 @@ import Synchronization
 public final class MilterServer: Sendable {
   /// Called on libmilter's threads: reports a fault and where it happened.
   public typealias FaultReport = @Sendable (_ fault: any Error, _ stage: Stage?) -> Void
+  /// Called on libmilter's threads after each call for a session: how long it took.
+  public typealias TimeReport = @Sendable (_ stage: Stage, _ nanoseconds: Int) -> Void
 
   let name: String
   public let socket: MilterSocket
   private let faultPolicy: @Sendable () -> FaultPolicy
   private let reportFault: FaultReport
+  let reportTime: TimeReport?
   private let makeSession: @Sendable (inout Negotiation) throws -> any MilterSession
 
   private let sessions = Atomic<Int>(0)
@@ -27,16 +30,18 @@ public final class MilterServer: Sendable {
   /// - Parameters:
   ///   - name: what libmilter and the MTA call the milter in their logs.
   ///   - faultPolicy: asked at each fault, so that it can change while running.
+  ///   - reportTime: costs two looks at a clock a call; nothing where it is left out.
   ///   - makeSession: called at negotiation, once a session; settles what the session asks of the MTA.
   public init(
     name: String, socket: MilterSocket, faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
-    reportFault: @escaping FaultReport = { _, _ in },
+    reportFault: @escaping FaultReport = { _, _ in }, reportTime: TimeReport? = nil,
     makeSession: @escaping @Sendable (inout Negotiation) throws -> any MilterSession
   ) {
     self.name = name
     self.socket = socket
     self.faultPolicy = faultPolicy
     self.reportFault = reportFault
+    self.reportTime = reportTime
     self.makeSession = makeSession
   }
 

@@ -6,6 +6,7 @@ import NIOCore
 struct ControlContext: AdministratorContext {
   var coreContext: CoreRequestContextStorage
   let channel: any Channel
+  let watcherPlace = Watchers.Place.control
 
   init(source: ApplicationRequestContextSource) {
     coreContext = .init(source: source)

@@ -58,6 +58,8 @@ public struct Control: Sendable {
       case history(key: Key, parameters: [String: String])
       case report(day: String?)
       case suggestion
+      /// The report with what the past says.
+      case rule(RuleReport, RuleQuestion)
     }
 
     public init(
@@ -69,35 +71,42 @@ public struct Control: Sendable {
     }
   }
 
-  private let busiest = BusiestKeys()
+  private let busiest = Kept<[KeyKind: [Standing]]>()
+  private let portraits = Kept<PortraitReport>()
+  /// Connections that the page had no room for.
+  let turnedAway = Locked(0)
   let engine: Engine
   let trail: Trail
   let books: Books
+  let tokens: WebTokens
   let watchers: Watchers
   let process: Process
   let now: @Sendable () -> Timestamp
   /// An engine's moment as the wall clock shows it.
   let wall: @Sendable (Timestamp) -> Timestamp
   let gauges: @Sendable () -> Gauges
+  let figures: @Sendable () -> Figures
   let reload: @Sendable () -> ReloadReport
   /// Limits as the policy file writes them.
   let limits: @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
 
   public init(
-    engine: Engine, trail: Trail, books: Books, watchers: Watchers, process: Process,
+    engine: Engine, trail: Trail, books: Books, tokens: WebTokens, watchers: Watchers, process: Process,
     now: @escaping @Sendable () -> Timestamp,
     wall: @escaping @Sendable (Timestamp) -> Timestamp, gauges: @escaping @Sendable () -> Gauges,
-    reload: @escaping @Sendable () -> ReloadReport,
+    figures: @escaping @Sendable () -> Figures, reload: @escaping @Sendable () -> ReloadReport,
     limits: @escaping @Sendable (String, Quantity) throws(ErrorReport) -> [Limit]
   ) {
     self.engine = engine
     self.trail = trail
     self.books = books
+    self.tokens = tokens
     self.watchers = watchers
     self.process = process
     self.now = now
     self.wall = wall
     self.gauges = gauges
+    self.figures = figures
     self.reload = reload
     self.limits = limits
   }
@@ -105,19 +114,27 @@ public struct Control: Sendable {
   /// The longest that an administrator can block for at once.
   static let longestBlock = TimeSpan.days(3650)
   static let mostKeys = 1_000
+  private static let usualCount = 200
+  /// As many as the box can hold.
+  static let mostPenalties = 100_000
   private static let mostEpisodes = 1_000
   /// Networks, domains and senders of a key, each.
   private static let mostOfPortrait = 50
   private static let portraitSpan = TimeSpan.days(7)
   /// Keys looked at before mail gets its turn again.
-  private static let keysAtOnce = 128
+  static let keysAtOnce = 128
   /// Messages of a key that are told one by one.
   private static let mostPassages = 100
 
   func status() -> StatusReport {
     let now = now()
     let status = engine.status(at: now)
-    let trend = engine.trend
+    let hours = engine.trend { trend in
+      Dictionary(
+        uniqueKeysWithValues: status.totals.map {
+          ($0.name, (last: trend.lastHour(at: now, of: $0.name), usual: trend.usualHour(at: now, of: $0.name)))
+        })
+    }
     let gauges = gauges()
     return StatusReport(
       version: process.version, pid: process.pid, started: wall(process.started).rfc3339,
@@ -128,8 +145,10 @@ public struct Control: Sendable {
           (
             $0.name,
             StatusReport.Rate(
-              total: $0.total, last_minute: $0.lastMinute, last_hour: $0.lastHour,
-              usual_hour: trend.usualHour(at: now, of: $0.name))
+              total: $0.total, last_minute: $0.lastMinute,
+              // What an earlier process has counted is in the trend alone.
+              last_hour: max($0.lastHour, hours[$0.name]?.last ?? 0),
+              usual_hour: hours[$0.name]?.usual)
           )
         }),
       rules: status.rules.map {
@@ -146,8 +165,12 @@ public struct Control: Sendable {
         dropped_commands: gauges.droppedCommands,
         evicted_keys: status.evictedKeys, dropped_penalties: status.droppedPenalties,
         dropped_episodes: status.droppedEpisodes, dropped_history: gauges.droppedHistory,
-        dropped_watchers: watchers.dropped, skipped_records: watchers.skipped))
+        dropped_watchers: watchers.dropped, skipped_records: watchers.skipped,
+        dropped_connections: turnedAway.withLock(\.self)))
   }
+
+  /// For Prometheus.
+  func metrics() -> String { Metrics.text(status(), engine.census(at: now()), figures()) }
 
   func counters(of text: String) throws -> [CounterReport] {
     let key = try key(text)
@@ -156,32 +179,51 @@ public struct Control: Sendable {
   }
 
   /// The busiest keys: `limit` (nearest to a limit first) or `count` (highest count first).
-  func keys(order: String, limit: Int) throws -> [CounterReport] {
+  /// - Parameter kinds: of which kinds, a pair being of its first; empty for all.
+  func keys(order: String, of kinds: Set<KeyKind>, atMost limit: Int) throws -> [CounterReport] {
     let isBefore: (Standing, Standing) -> Bool
     switch order {
     case "limit": isBefore = { ($0.share, $0.count) > ($1.share, $1.count) }
     case "count": isBefore = { ($0.count, $0.share) > ($1.count, $1.share) }
     default: throw ErrorReport(error: "unknown order \"\(order)\"; write limit or count")
     }
-    let limit = min(max(1, limit), Self.mostKeys)
-    let top = busiest.keys(order: order, atLeast: limit, clock: now) { count in
-      var top: [Standing] = []
+    // So that a screen with more room than another does not have everything looked through again.
+    let count = max(limit, Self.usualCount)
+    let busiest = busiest.value(of: [order, "\(count)"], clock: now) {
+      var busiest: [KeyKind: [Standing]] = [:]
       var cursor: KeyCursor? = KeyCursor()
       while let from = cursor {
         let (found, next) = engine.keys(from: from, atMost: Self.keysAtOnce, at: now())
-        if !found.isEmpty { top = Array((top + found).sorted(by: isBefore).prefix(count)) }
+        for (kind, standings) in Dictionary(grouping: found, by: { $0.key.first.kind }) {
+          busiest[kind] = Array(((busiest[kind] ?? []) + standings).sorted(by: isBefore).prefix(count))
+        }
         cursor = next
       }
-      return top
+      return busiest
     }
-    return top.prefix(limit).map(report)
+    let wanted = busiest.filter { kinds.isEmpty || kinds.contains($0.key) }
+    return wanted.values.joined().sorted(by: isBefore).prefix(limit).map(report)
+  }
+
+  func kinds(_ text: String?) throws -> Set<KeyKind> {
+    let names = (text ?? "").split(separator: ",")
+    return Set(
+      try names.map { name in
+        guard let kind = KeyKind(name: name) else {
+          let known = KeyKind.allCases.map(\.name)
+          throw ErrorReport(
+            error: "there is no kind of key \"\(name)\"\(Suggestion.phrase(for: String(name), among: known)); "
+              + "write \(known.joined(separator: ", "))")
+        }
+        return kind
+      })
   }
 
   /// Tripped rules, the latest trip first.
   func episodes() -> [EpisodeReport] {
     let now = now()
     return engine.openEpisodes.filter { !$0.isOver(at: now) }
-      .sorted { ($0.last, $1.id.key.description) > ($1.last, $0.id.key.description) }
+      .sorted { $0.last != $1.last ? $0.last > $1.last : $0.id.key.description < $1.id.key.description }
       .prefix(Self.mostEpisodes).map(report)
   }
 
@@ -191,13 +233,13 @@ public struct Control: Sendable {
       throw ErrorReport(error: "unknown span \"\(text)\"; write one of \(known)")
     }
     let now = now()
-    let series = engine.trend.series(span, at: now)
+    let series = engine.trend { $0.series(span, at: now) }
     var counts: [String: [Int]] = [:]
     for (place, name) in Activity.Counts.names.enumerated() {
-      let values = series.counts.map { $0.values[place] }
+      let values = series.values.map { $0[place] }
       if values.contains(where: { $0 != 0 }) { counts[name] = values }
     }
-    let starts = series.counts.indices.map {
+    let starts = series.values.indices.map {
       wall(series.start + TimeSpan(microseconds: series.step.microseconds * $0))
     }
     return TrendReport(
@@ -208,7 +250,10 @@ public struct Control: Sendable {
   /// What the key's latest mail was.
   func portrait(of text: String) throws -> PortraitReport {
     let key = try key(text)
-    let now = now()
+    return portraits.value(of: [key.description], clock: now) { portrait(of: key, at: now()) }
+  }
+
+  private func portrait(of key: Key, at now: Timestamp) -> PortraitReport {
     let portrait = trail.portrait(of: key, since: now - Self.portraitSpan, prefix: engine.policy.networkPrefix)
     let most = Self.mostOfPortrait
     return PortraitReport(
@@ -256,11 +301,12 @@ public struct Control: Sendable {
   /// - Parameter most: the newest so many; without it all, those that end first coming first.
   func penalties(atMost most: Int?) -> [PenaltyReport] {
     let penalties = engine.penalties(at: now())
-    guard let most else {
-      return penalties.sorted { ($0.until, $0.key.description) < ($1.until, $1.key.description) }.map(report)
+    // Texts are made where moments do not decide: of a hundred thousand they would take seconds.
+    func isBefore(_ a: Penalty, _ b: Penalty, _ first: (Penalty) -> Int) -> Bool {
+      first(a) != first(b) ? first(a) < first(b) : a.key.description < b.key.description
     }
-    return penalties.sorted { ($0.since, $0.key.description) > ($1.since, $1.key.description) }
-      .prefix(max(0, most)).map(report)
+    guard let most else { return penalties.sorted { isBefore($0, $1) { $0.until.microseconds } }.map(report) }
+    return penalties.sorted { isBefore($0, $1) { -$0.since.microseconds } }.prefix(most).map(report)
   }
 
   func block(_ order: BlockOrder, by who: String) async throws -> BlockReport {
@@ -272,7 +318,9 @@ public struct Control: Sendable {
     let explanation = engine.explain(key, at: now)
     let exemption =
       explanation.exemption ?? explanation.overrides.first { $0.effect == .exempt }.map { "overrides: \($0.origin)" }
-    guard let penalty else { throw ErrorReport(error: "the penalty box is full; release something first") }
+    guard let penalty else {
+      throw ErrorReport(error: "the penalty box is full; release something first", .unavailable)
+    }
     var notes: [String] = []
     if let exemption { notes.append("the block has no effect: the key is exempt (\(exemption))") }
     if penalty.reason.rule != Reason.administrator || penalty.until > now + span {
@@ -300,7 +348,7 @@ public struct Control: Sendable {
   }
 
   /// - Returns: a note where what was ordered is in force but would not survive.
-  private func enter(_ action: String, _ key: String, _ detail: String, by who: String) async -> String? {
+  func enter(_ action: String, _ key: String, _ detail: String, by who: String) async -> String? {
     let action = AdministratorAction(at: wall(now()), who: who, action: action, key: key, detail: detail)
     watchers.tell(action)
     let problem = await books.enter(action)
@@ -318,7 +366,7 @@ public struct Control: Sendable {
       let rules = engine.policy.rules
       guard let rule = rules.first(where: { $0.name == name }) else {
         throw ErrorReport(
-          error: "there is no rule \"\(name)\"\(Suggestion.phrase(for: name, among: rules.map(\.name)))")
+          error: "there is no rule \"\(name)\"\(Suggestion.phrase(for: name, among: rules.map(\.name)))", .notFound)
       }
       effect = .off(rule: name)
       if let limit = order.limit, let quantity = rule.parts.first?.quantity {
@@ -334,7 +382,7 @@ public struct Control: Sendable {
       throw ErrorReport(error: "rule \"\(rule.name)\" counts per \(rule.per); \(key) is no such key")
     }
     guard engine.allow(override, at: now) else {
-      throw ErrorReport(error: "there are too many overrides given at run time; revoke some first")
+      throw ErrorReport(error: "there are too many overrides given at run time; revoke some first", .unavailable)
     }
     let until = wall(now + span).rfc3339
     return report(
@@ -366,7 +414,7 @@ public struct Control: Sendable {
   func report(day: String?) throws -> any Encodable & Sendable { try books.read(.report(day: day)) }
   func suggestion() throws -> any Encodable & Sendable { try books.read(.suggestion) }
 
-  private func span(_ text: String) throws -> TimeSpan {
+  func span(_ text: String) throws -> TimeSpan {
     guard let span = TimeSpan(text), span.microseconds > 0, span <= Self.longestBlock else {
       throw ErrorReport(error: "\"\(text)\" is not a time span up to \(Self.longestBlock); write 1h, 3d or 1h30m")
     }

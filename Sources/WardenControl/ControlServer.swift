@@ -17,13 +17,18 @@ public struct ControlServer {
 
   /// - Parameter onRunning: called once the socket is there.
   public func application(onRunning: @escaping @Sendable () -> Void) -> some ApplicationProtocol {
-    let router = Router(context: ControlContext.self)
-    Routes(control: control).add(to: router)
-    router.add(middleware: UnknownPath())
-    return Application(
+    Application(
       router: router,
       configuration: ApplicationConfiguration(address: .unixDomainSocket(path: path), serverName: "mailwarden"),
       onServerRunning: { _ in onRunning() },
       logger: logger)
+  }
+
+  var router: Router<ControlContext> {
+    let router = Router(context: ControlContext.self)
+    Routes(control: control).add(to: router)
+    WebTokenRoutes(control: control).add(to: router)
+    router.add(middleware: UnknownPath(of: router))
+    return router
   }
 }

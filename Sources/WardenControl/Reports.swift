@@ -31,6 +31,8 @@ public struct StatusReport: Codable, Sendable {
     /// Watchers that did not read, and records that streams had no room for.
     public let dropped_watchers: Int
     public let skipped_records: Int
+    /// Connections to the page beyond its bound.
+    public let dropped_connections: Int
   }
   public let version: String
   public let pid: Int
@@ -343,7 +345,15 @@ public struct ReloadReport: Codable, Sendable {
 }
 
 public struct ErrorReport: Codable, Sendable, Error, CustomStringConvertible {
+  /// What the status of HTTP says.
+  public enum Kind: Sendable { case badRequest, notFound, tooLong, unavailable }
   public let error: String
-  public init(error: String) { self.error = error }
+  public var kind = Kind.badRequest
+  public init(error: String, _ kind: Kind = .badRequest) {
+    self.error = error
+    self.kind = kind
+  }
   public var description: String { error }
+
+  private enum CodingKeys: CodingKey { case error }
 }

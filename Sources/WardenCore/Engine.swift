@@ -472,7 +472,7 @@ public final class Engine: Sendable {
     return exemption(of: key, book.policy, realms)
   }
 
-  private func exemption(of key: Key, _ policy: Policy, _ realms: LocalRealms) -> String? {
+  func exemption(of key: Key, _ policy: Policy, _ realms: LocalRealms) -> String? {
     for part in key.parts {
       switch part {
       case .user(let user) where policy.exempt.covers(user: user, realms: realms): return "exempt.users: \(user)"
@@ -553,7 +553,8 @@ public final class Engine: Sendable {
   }
 
   /// What happened to the whole server.
-  public var trend: Trend { totals.withLock { $0.trend } }
+  /// - Parameter read: with mail waiting, so no more than it takes. A copy would cost the next event the whole of it.
+  public func trend<Answer>(_ read: (borrowing Trend) -> Answer) -> Answer { totals.withLock { read($0.trend) } }
 
   /// Goes on from what earlier processes have counted for the whole server.
   public func restore(minutes: [Trend.Stretch], hours: [Trend.Stretch]) {

@@ -132,8 +132,7 @@ public struct Event: Sendable {
   /// Is asked for: at MAIL only looked at, at the end of the message counted if it may pass.
   public var wants: Tally
   public var kind: MailKind
-  /// At the end of a message, where the policy needs their names: who would get it.
-  /// Each once.
+  /// At the end of a message: who would get it, each once; the first alone where the policy needs no names.
   public var recipients: [Recipient]
   /// How many recipients more there are, for whose names was no room.
   public var unnamed: Int

@@ -480,10 +480,14 @@ extension MeteredLimit {
   }
 
   private func allowed(_ bound: Limit.Usual, _ cells: Cells?, _ now: Timestamp) -> Int {
-    guard let cells, let usual, let born = usual.birth.born(cells), now >= born + Meter.learning else {
-      return bound.atFirst
-    }
-    return max(bound.atLeast, Int(usual.meter.usual(cells, at: now) * Double(bound.tenths) / 10))
+    guard let cells, let usual = known(cells, now) else { return bound.atFirst }
+    return max(bound.atLeast, bound.allowed(usual))
+  }
+
+  /// What is usual for the key; nothing while that is being learned.
+  func known(_ cells: Cells, _ now: Timestamp) -> Double? {
+    guard let usual, let born = usual.birth.born(cells), now >= born + Meter.learning else { return nil }
+    return usual.meter.usual(cells, at: now)
   }
 
   /// When the limit lets go, if nothing more is counted.
@@ -493,4 +497,9 @@ extension MeteredLimit {
     guard reading.share == nil, more <= reading.allowed, let cells else { return now + limit.window }
     return meter.time(untilAtMost: reading.allowed - more, cells, at: now)
   }
+}
+
+extension Limit.Usual {
+  /// So many times what is usual.
+  func allowed(_ usual: Double) -> Int { Int(usual * Double(tenths) / 10) }
 }

@@ -46,6 +46,8 @@ struct PenaltyBox {
   private var shapes: [KeyShape: Int] = [:]
   /// How many there are of each prefix length: blocks can name networks of any size.
   private var prefixes: [PrefixLength: Int] = [:]
+  /// How many there are by rule and shape.
+  private(set) var groups: [Census.PenaltyGroup: Int] = [:]
   /// Penalties that had no room.
   private(set) var dropped = 0
   let capacity: Int
@@ -84,7 +86,8 @@ struct PenaltyBox {
   mutating func insert(_ penalty: Penalty, now: Timestamp) -> Insertion {
     if let old = penalties[penalty.key], old.until > now {
       if old.until >= penalty.until { return .unchanged }
-      connectStops += (penalty.stopsAtConnect ? 1 : 0) - (old.stopsAtConnect ? 1 : 0)
+      note(old, -1)
+      note(penalty, 1)
       penalties[penalty.key] = penalty.continuing(old)
       if keepsChanges { changed.insert(penalty.key) }
       return .prolonged
@@ -188,6 +191,9 @@ struct PenaltyBox {
   private mutating func note(_ penalty: Penalty, _ change: Int) {
     let key = penalty.key
     if penalty.stopsAtConnect { connectStops += change }
+    let group = Census.PenaltyGroup(rule: penalty.reason.rule, shape: key.shape)
+    groups[group, default: 0] += change
+    if groups[group] == 0 { groups[group] = nil }
     shapes[key.shape, default: 0] += change
     if shapes[key.shape] == 0 { shapes[key.shape] = nil }
     for case .network(let network) in key.parts {

@@ -42,7 +42,7 @@ public struct SMTPSession: Sendable {
     var isMismatch: Bool
     var kind: MailKind
     var isSpam = false
-    /// Of accepted recipients, where the policy needs them.
+    /// Of accepted recipients, where the policy needs them; else of the first.
     var names: [Recipient] = []
     var known: Set<Recipient> = []
     /// How many had no room there.
@@ -145,7 +145,7 @@ public struct SMTPSession: Sendable {
   }
 
   /// - Parameters:
-  ///   - path: as typed; looked at only where the policy needs it.
+  ///   - path: as typed; of all but the first looked at only where the policy needs it.
   ///   - refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
   /// - Returns: nothing where nothing has to be counted or decided yet.
   public mutating func recipient(
@@ -156,7 +156,12 @@ public struct SMTPSession: Sendable {
     switch fate {
     case .accepted:
       transaction!.recipients += 1
-      if let name = subject.recipient { transaction!.add(name) }
+      if let name = subject.recipient {
+        transaction!.add(name)
+      } else if transaction!.recipients == 1 {
+        // For people, who ask where somebody's mail goes.
+        transaction!.names = [Recipient(path: path())]
+      }
       var happened = Tally()
       note(refusals: refusals, in: &happened)
       guard setup.needs.contains(.recipientReply) || !happened.isEmpty else { return nil }

@@ -31,7 +31,7 @@ public struct Totals: Sendable {
 
   private mutating func add(_ tally: Tally, at time: Timestamp) {
     now = max(now, time)
-    trend.note(at: now) { $0.add(tally) }
+    trend.note(tally, at: now)
     var rest = tally.mask
     while rest != 0 {
       let bit = rest.trailingZeroBitCount
@@ -62,9 +62,7 @@ public struct Totals: Sendable {
 
   mutating func note(_ notices: [Notice], at time: Timestamp) {
     now = max(now, time)
-    trend.note(at: now) { counts in
-      for notice in notices { counts.add(notice.kind) }
-    }
+    trend.note(notices, at: now)
   }
 
   /// What earlier processes have counted.

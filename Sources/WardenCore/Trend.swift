@@ -33,7 +33,8 @@ public struct Trend: Sendable {
     /// When the first stretch began.
     public let start: Timestamp
     public let step: TimeSpan
-    public let counts: [Activity.Counts]
+    /// Of each stretch, in the order of `Activity.Counts.names`.
+    public let values: [[Int]]
   }
 
   private var minutes = Steps(of: .minutes(1), kept: 1_440)
@@ -41,10 +42,17 @@ public struct Trend: Sendable {
 
   public init() {}
 
-  /// - Parameter change: made to the minute and to the hour in which the moment lies.
-  mutating func note(at now: Timestamp, _ change: (inout Activity.Counts) -> Void) {
-    minutes.note(at: now, change)
-    hours.note(at: now, change)
+  mutating func note(_ tally: Tally, at now: Timestamp) {
+    minutes.note(tally, at: now)
+    hours.note(tally, at: now)
+  }
+
+  mutating func note(_ notices: [Notice], at now: Timestamp) {
+    var counts = Activity.Counts()
+    for notice in notices { counts.add(notice.kind) }
+    let values = counts.values
+    minutes.add(values, at: now)
+    hours.add(values, at: now)
   }
 
   /// What earlier processes have counted.
@@ -56,10 +64,11 @@ public struct Trend: Sendable {
   /// What was counted in a minute or an hour.
   public struct Stretch: Sendable, Equatable {
     public let start: Timestamp
-    public let counts: Activity.Counts
-    public init(start: Timestamp, counts: Activity.Counts) {
+    /// In the order of `Activity.Counts.names`.
+    public let values: [Int]
+    public init(start: Timestamp, values: [Int]) {
       self.start = start
-      self.counts = counts
+      self.values = values
     }
   }
 
@@ -67,13 +76,27 @@ public struct Trend: Sendable {
     let steps = span == .week ? hours : minutes
     let parts = span.step.microseconds / steps.length.microseconds
     let last = now.microseconds / span.step.microseconds
-    let counts = (last - span.steps + 1...last).map { number in
-      (number * parts..<(number + 1) * parts).reduce(into: Activity.Counts()) { sum, part in
-        if let counts = steps[part] { sum.add(counts) }
+    let first = last - span.steps + 1
+    let values = (first...last).map { number in
+      (number * parts..<(number + 1) * parts).reduce(into: Steps.nothing) { sums, part in
+        guard let values = steps[part] else { return }
+        for (place, value) in zip(sums.indices, values) { sums[place] += value }
       }
     }
     return Series(
-      start: Timestamp(microseconds: (last - span.steps + 1) * span.step.microseconds), step: span.step, counts: counts)
+      start: Timestamp(microseconds: first * span.step.microseconds), step: span.step, values: values)
+  }
+
+  /// What the last 60 minutes had, and up to one more.
+  /// - Parameter name: one of `Activity.Counts.names`, or `refusals`; nothing for any other.
+  public func lastHour(at now: Timestamp, of name: String) -> Int? {
+    let number = now.microseconds / minutes.length.microseconds
+    return Self.place(of: name).map { place in (number - 60...number).reduce(0) { $0 + (minutes[$1, place] ?? 0) } }
+  }
+
+  /// The totals have another word for what was refused.
+  private static func place(of name: String) -> Int? {
+    Activity.Counts.names.firstIndex(of: name == "refusals" ? "refused" : name)
   }
 
   // MARK: - What is usual
@@ -85,30 +108,24 @@ public struct Trend: Sendable {
   /// How much an hour that ends now usually has: the median of the same hour of the last seven days where three or more
   /// are known, else the mean of the last day's hours.
   ///
-  /// - Parameter value: which of the counts.
-  /// - Returns: nothing where fewer than three hours are known.
-  public func usualHour(at now: Timestamp, _ value: (Activity.Counts) -> Int) -> Int? {
+  /// - Parameter name: one of `Activity.Counts.names`, or `refusals`.
+  /// - Returns: nothing where fewer than three hours are known, and for any other name.
+  public func usualHour(at now: Timestamp, of name: String) -> Int? {
+    guard let place = Self.place(of: name) else { return nil }
     let hour = TimeSpan.hours(1).microseconds
     let number = now.microseconds / hour
     // An hour that ends at 14:20 lies for a third in the hour that began at 14:00.
     let share = Double(now.microseconds % hour) / Double(hour)
-    if let before = median(ofHour: number - 1, value), let under = median(ofHour: number, value) {
+    if let before = median(ofHour: number - 1, place), let under = median(ofHour: number, place) {
       return Int((before * (1 - share) + under * share).rounded())
     }
-    let known = (number - 24..<number).compactMap { hours[$0].map(value) }
+    let known = (number - 24..<number).compactMap { hours[$0, place] }
     guard known.count >= Self.fewestHours else { return nil }
     return Int((Double(known.reduce(0, +)) / Double(known.count)).rounded())
   }
 
-  /// The same of one of `Activity.Counts.names`, or of `refusals`; nothing for any other.
-  public func usualHour(at now: Timestamp, of name: String) -> Int? {
-    let name = name == "refusals" ? "refused" : name
-    guard let place = Activity.Counts.names.firstIndex(of: name) else { return nil }
-    return usualHour(at: now) { $0.values[place] }
-  }
-
-  private func median(ofHour number: Int, _ value: (Activity.Counts) -> Int) -> Double? {
-    let known = (1...7).compactMap { hours[number - $0 * 24].map(value) }.sorted()
+  private func median(ofHour number: Int, _ place: Int) -> Double? {
+    let known = (1...7).compactMap { hours[number - $0 * 24, place] }.sorted()
     guard known.count >= Self.fewestDays else { return nil }
     let middle = known.count / 2
     return known.count.isMultiple(of: 2) ? Double(known[middle - 1] + known[middle]) / 2 : Double(known[middle])
@@ -118,42 +135,69 @@ public struct Trend: Sendable {
 
   /// The latest stretches of one length, numbered from 1970.
   private struct Steps: Sendable {
+    /// Counts of a stretch.
+    private static let width = Activity.Counts.names.count
+    static let nothing = Array(repeating: 0, count: width)
+
     let length: TimeSpan
-    private var ring: [Activity.Counts]
+    private let kept: Int
+    /// One stretch's counts after the other's.
+    private var ring: [Int]
     /// What is known: an empty stretch in between had nothing.
     private var known = 0..<0
 
     init(of length: TimeSpan, kept: Int) {
       self.length = length
-      ring = Array(repeating: Activity.Counts(), count: kept)
+      self.kept = kept
+      ring = Array(repeating: 0, count: kept * Self.width)
     }
 
-    /// Nothing where it is not known.
-    subscript(number: Int) -> Activity.Counts? { known.contains(number) ? ring[number % ring.count] : nil }
+    private func base(_ number: Int) -> Int { number % kept * Self.width }
 
-    mutating func note(at now: Timestamp, _ change: (inout Activity.Counts) -> Void) {
-      let number = now.microseconds / length.microseconds
-      reach(number)
-      // Threads can come late, but not by a day.
-      if known.contains(number) { change(&ring[number % ring.count]) }
+    /// Nothing where it is not known.
+    subscript(number: Int) -> ArraySlice<Int>? {
+      known.contains(number) ? ring[base(number)..<base(number) + Self.width] : nil
+    }
+
+    subscript(number: Int, place: Int) -> Int? { known.contains(number) ? ring[base(number) + place] : nil }
+
+    mutating func note(_ tally: Tally, at now: Timestamp) {
+      guard let base = reach(now) else { return }
+      var rest = tally.mask
+      while rest != 0 {
+        let bit = rest.trailingZeroBitCount
+        ring[base + bit] += tally[Signal(rawValue: UInt8(bit))!]
+        rest &= rest - 1
+      }
+    }
+
+    mutating func add(_ values: [Int], at now: Timestamp) {
+      guard let base = reach(now) else { return }
+      for (place, value) in values.enumerated() { ring[base + place] += value }
     }
 
     mutating func add(_ stretch: Stretch) {
       let number = stretch.start.microseconds / length.microseconds
-      if !known.isEmpty, number < known.lowerBound, number > known.upperBound - 1 - ring.count {
-        for other in number..<known.lowerBound { ring[other % ring.count] = Activity.Counts() }
+      if !known.isEmpty, number < known.lowerBound, number > known.upperBound - 1 - kept {
+        for other in number..<known.lowerBound { clear(other) }
         known = number..<known.upperBound
       }
-      note(at: stretch.start) { $0.add(stretch.counts) }
+      add(stretch.values, at: stretch.start)
     }
 
-    private mutating func reach(_ number: Int) {
+    private mutating func clear(_ number: Int) {
+      ring.replaceSubrange(base(number)..<base(number) + Self.width, with: Self.nothing)
+    }
+
+    /// - Returns: where the counts of that moment are; nothing when it is too old. Threads can come late, but not by a day.
+    private mutating func reach(_ now: Timestamp) -> Int? {
+      let number = now.microseconds / length.microseconds
       if known.isEmpty { known = number..<number }
-      guard number >= known.upperBound else { return }
-      for other in max(known.upperBound, number + 1 - ring.count)...number {
-        ring[other % ring.count] = Activity.Counts()
+      if number >= known.upperBound {
+        for other in max(known.upperBound, number + 1 - kept)...number { clear(other) }
+        known = max(known.lowerBound, number + 1 - kept)..<number + 1
       }
-      known = max(known.lowerBound, number + 1 - ring.count)..<number + 1
+      return known.contains(number) ? base(number) : nil
     }
   }
 }

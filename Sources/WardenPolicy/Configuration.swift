@@ -19,10 +19,31 @@ public struct Configuration: Sendable, Equatable {
     }
   }
 
+  /// Where the page is, and who may read it.
+  public struct Web: Sendable, Equatable, CustomStringConvertible {
+    /// An address, without brackets.
+    public var host: String
+    public var port: Int
+    public var readsWithoutLogin: Bool
+    /// What else browsers may call it, in small letters, with a port where one is part of it.
+    public var names: [String]
+
+    public init(host: String, port: Int, readsWithoutLogin: Bool = false, names: [String] = []) {
+      self.host = host
+      self.port = port
+      self.readsWithoutLogin = readsWithoutLogin
+      self.names = names
+    }
+
+    public var description: String { host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)" }
+  }
+
   /// Where MTAs connect.
   public var milter = Socket(place: "unix:/run/mailwarden/milter.sock")
   /// The path where administrators' tools connect. Always mode 0660: who can connect can release and block.
   public var control = Socket(place: Configuration.defaultControl)
+  /// Nothing: there is no page.
+  public var web: Web?
   /// The user to become once the sockets are open; nothing stays who it is.
   public var user: String?
   /// What a fault of ours does to mail.

@@ -20,11 +20,7 @@ extension PolicyReader {
       (place, token) = (fields["listen"], fields["token-file"])
       if node["listen"] == nil { reader.error("\(what) has no \"listen\"", at: node) }
     }
-    guard let text = reader.text(place, what) else { return nil }
-    guard let (host, port) = addressAndPort(text) else {
-      reader.error("\"\(text)\" is not an address and port; write 127.0.0.1:4001 or [::1]:4001", at: place)
-      return nil
-    }
+    guard let (host, port) = reader.addressAndPort(place, what, example: 4_001) else { return nil }
     var dovecot = FeedSettings.Dovecot(host: host.description, port: port)
     if let file = reader.text(token, "\(what).token-file") {
       if !file.hasPrefix("/") { reader.error("\"\(file)\" is not a file's absolute path", at: token) }
@@ -38,18 +34,6 @@ extension PolicyReader {
       }
     }
     return dovecot
-  }
-
-  /// No name: a name server must not decide who is listened to.
-  private static func addressAndPort(_ text: String) -> (IPAddress, Int)? {
-    guard let colon = text.lastIndex(of: ":") else { return nil }
-    var host = String(text[..<colon])
-    let isBracketed = host.hasPrefix("[") && host.hasSuffix("]")
-    if isBracketed { host = String(host.dropFirst().dropLast()) }
-    guard let address = IPAddress(host), address.isV4 != isBracketed,
-      let port = Int(text[text.index(after: colon)...]), (1...65_535).contains(port)
-    else { return nil }
-    return (address, port)
   }
 
   // MARK: - mail-log

@@ -53,7 +53,7 @@ public enum PolicyReader {
   ) -> [Included] {
     let known = [
       "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "history", "groups",
-      "overrides", "include", "commands", "alerts", "feeds", "tests", "rules",
+      "overrides", "include", "commands", "alerts", "feeds", "tests", "rules", "web",
     ]
     guard let fields = reader.fields(of: root, "the policy", known: known) else { return [] }
     readSettings(fields, &configuration, &reader, socketCheck)
@@ -101,6 +101,9 @@ public enum PolicyReader {
     _ fields: [String: Node], _ configuration: inout Configuration, _ reader: inout YAMLReader,
     _ socketCheck: SocketCheck
   ) {
+    if let web = fields["web"] {
+      reader.error("\"web\" belongs under \"listen\": listen: {web: 127.0.0.1:8025}", at: web)
+    }
     if let listen = fields["listen"] { readListen(listen, &configuration, &reader, socketCheck) }
     configuration.state = readState(fields["state"], &reader)
     configuration.history = readHistory(fields["history"], &reader)
@@ -194,10 +197,7 @@ public enum PolicyReader {
       }
       if !socket.place.isEmpty { configuration.control = socket }
     }
-    if let web = fields["web"] {
-      _ = reader.text(web, "listen.web")
-      reader.warn("this version has no web page; \"web\" has no effect yet", at: web)
-    }
+    if let web = fields["web"] { configuration.web = readWeb(web, &reader) }
   }
 
   /// A socket: its place alone, or a mapping with who may use it.

@@ -12,8 +12,8 @@ struct Mailwarden: ParsableCommand {
       """,
     version: Version.text,
     subcommands: [
-      Run.self, Check.self, Test.self, Status.self, Counters.self, Explain.self, Penalties.self, Block.self,
-      Release.self, Allow.self, Revoke.self, Overrides.self, History.self, Report.self, Replay.self, Suggest.self,
-      Reload.self,
+      Run.self, Check.self, Test.self, Status.self, Top.self, Watch.self, Counters.self, Explain.self, Penalties.self,
+      Block.self, Release.self, Allow.self, Revoke.self, Overrides.self, History.self, Report.self, RuleCommand.self,
+      Replay.self, Suggest.self, WebToken.self, Reload.self,
     ])
 }

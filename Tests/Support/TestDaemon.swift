@@ -8,6 +8,7 @@ public final class TestDaemon {
   private let milter: String
   private let control: String
   private let logKind: Log
+  private let readyWords: String?
   private let arguments: [String]
   private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
@@ -22,14 +23,16 @@ public final class TestDaemon {
   ///   - policy: YAML without `listen:`, which the daemon brings.
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
   ///   - arguments: of `mailwarden run`, beside `--config`.
+  ///   - readyWords: what the log says once it is ready; nothing where the log does not tell.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
   public init(
     policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [],
     milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
-    control: String = "SOCKET", log: Log = .file
+    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready "
   ) throws {
     self.folder = try folder ?? TemporaryFolder()
     logKind = log
+    self.readyWords = readyWords
     self.arguments = arguments
     self.milter = milter.replacing("SOCKET", with: self.folder.file("milter.sock"))
     self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
@@ -62,11 +65,11 @@ public final class TestDaemon {
       [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, output: folder.file("log"))
     self.process = process
     try eventually("the daemon is ready") {
-      if logKind == .unreadPipe {
+      guard logKind == .file, let readyWords else {
         return try Shell.run("curl", ["-s", "--unix-socket", controlSocket, "http://x/"]).status == 0
       }
       if !process.isRunning { throw Shell.Failure(description: "the daemon ended: \(try self.log)") }
-      return try self.log.contains(" ready ")
+      return try self.log.contains(readyWords)
     }
   }
 

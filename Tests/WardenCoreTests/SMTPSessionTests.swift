@@ -12,6 +12,17 @@ struct SMTPSessionTests {
     return session
   }
 
+  @Test("Where no rule asks for recipients by name, the first is known all the same, and it alone")
+  func firstRecipient() throws {
+    var session = connected()
+    for names in [["<Friend@B.test>", "<other@c.test>"], ["<third@d.test>"]] {
+      _ = try session.mail(at: .start, sender: "<a@b.test>", login: nil)
+      for name in names { _ = try session.recipient(at: .start, .accepted, path: name, refusals: nil) }
+      let event = try session.endOfMessage(at: .start, refusals: nil)
+      #expect(event.recipients == [Recipient(path: names[0])] && event.wants[.recipients] == names.count)
+    }
+  }
+
   // MARK: - The client's address
 
   @Test("A client's address and its network are known as it connects")

@@ -3,6 +3,7 @@ import Logging
 import NIOCore
 import Testing
 import WardenCore
+import WardenTestKit
 
 @testable import WardenFeeds
 
@@ -41,7 +42,7 @@ struct DovecotServerTests {
   @Test("Dovecot's own requests are answered")
   func own() async throws {
     try await withServer { port, feed in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       let allow = try client.post("/?command=allow", Self.body)
       #expect(allow.status == 200)
       #expect(allow.body == #"{"status":0,"msg":""}"# + "\n")
@@ -63,7 +64,7 @@ struct DovecotServerTests {
   @Test("The token is taken from either field, or as a password")
   func tokens() async throws {
     try await withServer(DovecotDesk(token: "s3:cret")) { port, feed in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       func status(_ field: String) throws -> Int { try client.post("/?command=allow", Self.body, field).status }
       func basic(_ text: String) -> String { "Authorization: Basic \(Data(text.utf8).base64EncodedString())" }
       #expect(try status("X-Mailwarden-Token: s3:cret") == 200)
@@ -75,8 +76,11 @@ struct DovecotServerTests {
         basic("a:b"),
         basic("none"), "Authorization: Basic ***", "Authorization: Bearer s3:cret", "Authorization: Basic",
       ]
-      for field in wrong { #expect(try status(field) == 401, "\(field)") }
-      #expect(try client.get("/?command=ping").status == 401)
+      // Whoever has no token keeps no connection.
+      for field in wrong {
+        #expect(try RawHTTPClient(port).post("/?command=allow", Self.body, field).status == 401, "\(field)")
+      }
+      #expect(try RawHTTPClient(port).get("/?command=ping").status == 401)
       #expect(feed.figures.unauthorised == wrong.count + 1)
     }
   }
@@ -87,7 +91,7 @@ struct DovecotServerTests {
     var bounds = DovecotFeedServer.Bounds()
     bounds.body = longest
     try await withServer(bounds: bounds) { port, feed in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       let padding = String(repeating: " ", count: longest - Self.body.utf8.count)
       #expect(try client.post("/?command=allow", Self.body + padding).status == 200)
       let answer = try client.post("/?command=allow", Self.body + padding + " ")
@@ -103,7 +107,7 @@ struct DovecotServerTests {
     try await withServer { port, feed in
       let escaped = String(repeating: #"\u0001"#, count: 8_192)
       let fields = #""original_user":"\#(escaped)","user":"\#(escaped)","remote_ip":"192.0.2.7""#
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       #expect(try client.post("/events", #"{"event":"auth_request_finished","fields":{\#(fields)}}"#).status == 200)
       #expect(feed.figures.unreadable == 0)
     }
@@ -112,10 +116,10 @@ struct DovecotServerTests {
   @Test("A thousand requests go over one connection, and several at once in their order")
   func keepAlive() async throws {
     try await withServer { port, feed in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       for _ in 0..<1_000 { #expect(try client.post("/?command=allow", Self.body).status == 200) }
-      let request = HTTPClient.request("POST", "/?command=allow", Self.body)
-      let other = HTTPClient.request("GET", "/?command=none", "")
+      let request = RawHTTPClient.request("POST", "/?command=allow", Self.body)
+      let other = RawHTTPClient.request("GET", "/?command=none", "")
       try client.send(request + other + request)
       #expect([try client.answer().status, try client.answer().status, try client.answer().status] == [200, 404, 200])
       #expect(feed.figures.asked == 1_002)
@@ -125,7 +129,7 @@ struct DovecotServerTests {
   @Test("A body in chunks, and a request that asks for the end of the connection")
   func otherForms() async throws {
     try await withServer { port, _ in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       try client.send(
         "POST /?command=allow HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
           + "\(String(Self.body.utf8.count, radix: 16))\r\n\(Self.body)\r\n0\r\n\r\n")
@@ -141,12 +145,12 @@ struct DovecotServerTests {
     bounds.request = .milliseconds(300)
     bounds.idle = .milliseconds(600)
     try await withServer(bounds: bounds) { port, _ in
-      let inHeader = try HTTPClient(port)
+      let inHeader = try RawHTTPClient(port)
       try inHeader.send("POST /?command=allow HTTP/1.1\r\nHost:")
-      let inBody = try HTTPClient(port)
+      let inBody = try RawHTTPClient(port)
       try inBody.send("POST /?command=allow HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
-      let silent = try HTTPClient(port)
-      let client = try HTTPClient(port)
+      let silent = try RawHTTPClient(port)
+      let client = try RawHTTPClient(port)
       for _ in 0..<50 { #expect(try client.post("/?command=allow", Self.body).status == 200) }
       for late in [inBody, silent, inHeader] { #expect(try late.readsEnd()) }
     }
@@ -160,7 +164,7 @@ struct DovecotServerTests {
     bounds.request = .milliseconds(200)
     bounds.idle = .milliseconds(200)
     try await withServer(bounds: bounds) { port, _ in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       try client.send("POST /?command=allow HTTP/1.1\r\n" + beginning)
       var bytes = 0
       while try !client.isOver(within: 10) {
@@ -177,9 +181,9 @@ struct DovecotServerTests {
     var bounds = DovecotFeedServer.Bounds()
     bounds.connections = 2
     try await withServer(bounds: bounds) { port, feed in
-      var clients = [try HTTPClient(port), try HTTPClient(port)]
+      var clients = [try RawHTTPClient(port), try RawHTTPClient(port)]
       for client in clients { #expect(try client.post("/?command=allow", Self.body).status == 200) }
-      let third = try HTTPClient(port)
+      let third = try RawHTTPClient(port)
       #expect(try third.readsEnd())
       #expect(feed.figures.turnedAway == 1)
       for client in clients { #expect(try client.post("/?command=allow", Self.body).status == 200) }
@@ -187,7 +191,7 @@ struct DovecotServerTests {
       // The server hears of the end when it comes to it.
       var status: Int?
       for _ in 0..<1_000 where status == nil {
-        status = try? HTTPClient(port).post("/?command=allow", Self.body).status
+        status = try? RawHTTPClient(port).post("/?command=allow", Self.body).status
       }
       #expect(status == 200)
     }
@@ -204,119 +208,11 @@ struct DovecotServerTests {
     ])
   func noHTTP(text: String) async throws {
     try await withServer { port, _ in
-      let client = try HTTPClient(port)
+      let client = try RawHTTPClient(port)
       try client.send(text)
       #expect(try client.readsEnd())
-      let next = try HTTPClient(port)
+      let next = try RawHTTPClient(port)
       #expect(try next.post("/?command=allow", Self.body).status == 200)
     }
-  }
-}
-
-/// Runs what waits for a server where it keeps no server from a thread.
-private final class OwnThreads: TaskExecutor {
-  func enqueue(_ job: consuming ExecutorJob) {
-    let job = UnownedJob(job)
-    Thread.detachNewThread { job.runSynchronously(on: self.asUnownedTaskExecutor()) }
-  }
-}
-
-/// An HTTP client on a socket: what it sends is in the test's hands.
-private final class HTTPClient {
-  struct Answer {
-    let status: Int
-    let head: String
-    let body: String
-  }
-  /// The server has closed the connection.
-  struct Gone: Error {}
-  /// Ten seconds went by.
-  struct NoAnswer: Error {}
-
-  private let socket: CInt
-  private var received: [UInt8] = []
-
-  init(_ port: Int) throws {
-    socket = Glibc.socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
-    var limit = timeval(tv_sec: 10, tv_usec: 0)
-    setsockopt(socket, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
-    var address = sockaddr_in()
-    address.sin_family = sa_family_t(AF_INET)
-    address.sin_port = in_port_t(port).bigEndian
-    address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-    let result = withUnsafePointer(to: &address) {
-      $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        Glibc.connect(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-      }
-    }
-    guard result == 0 else { throw Gone() }
-  }
-
-  deinit { Glibc.close(socket) }
-
-  static func request(_ method: String, _ target: String, _ body: String, _ field: String? = nil) -> String {
-    "\(method) \(target) HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: \(body.utf8.count)\r\n"
-      + (field.map { "\($0)\r\n" } ?? "") + "\r\n\(body)"
-  }
-
-  func post(_ target: String, _ body: String, _ field: String? = nil) throws -> Answer {
-    try send(Self.request("POST", target, body, field))
-    return try answer()
-  }
-
-  func get(_ target: String) throws -> Answer {
-    try send(Self.request("GET", target, ""))
-    return try answer()
-  }
-
-  func send(_ text: String) throws {
-    var rest = Array(text.utf8)[...]
-    while !rest.isEmpty {
-      let count = rest.withUnsafeBytes { Glibc.send(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
-      guard count > 0 else { throw Gone() }
-      rest = rest.dropFirst(count)
-    }
-  }
-
-  func answer() throws -> Answer {
-    let mark = Array("\r\n\r\n".utf8)
-    var end: Int?
-    while true {
-      end = end ?? received.indices.first { received[$0...].starts(with: mark) }
-      if let end {
-        let head = String(decoding: received[..<end], as: UTF8.self)
-        let field = head.split(separator: "\r\n").first { $0.lowercased().hasPrefix("content-length:") }
-        let length = field.flatMap { Int($0.drop { $0 != ":" }.dropFirst().drop { $0 == " " }) } ?? 0
-        let whole = end + mark.count + length
-        if received.count >= whole {
-          let body = String(decoding: received[(end + mark.count)..<whole], as: UTF8.self)
-          received.removeFirst(whole)
-          return Answer(status: Int(head.dropFirst(9).prefix(3)) ?? 0, head: head, body: body)
-        }
-      }
-      guard try receive() else { throw Gone() }
-    }
-  }
-
-  /// Whether the server ends the connection, whatever it says before.
-  func readsEnd() throws -> Bool {
-    while try receive() {}
-    return true
-  }
-
-  /// Whether the server ends the connection within so many milliseconds.
-  func isOver(within span: CInt) throws -> Bool {
-    var place = pollfd(fd: socket, events: Int16(POLLIN), revents: 0)
-    return try poll(&place, 1, span) > 0 && !receive()
-  }
-
-  /// - Returns: false at the end.
-  private func receive() throws -> Bool {
-    var buffer = [UInt8](repeating: 0, count: 65_536)
-    let count = recv(socket, &buffer, buffer.count, 0)
-    if count < 0, errno == EAGAIN { throw NoAnswer() }
-    guard count > 0 else { return false }
-    received += buffer[..<count]
-    return true
   }
 }

@@ -258,15 +258,32 @@ struct GoodPolicyTests {
     #expect(try readGood(text, warnings: [warning]) == Configuration())
   }
 
-  @Test("What this version cannot do yet but may be asked for is told")
-  func withoutEffect() throws {
-    let text = "listen:\n  web: 127.0.0.1:8025\n" + PolicyText.rule
-    let configuration = try readGood(
-      text,
-      warnings: [
-        "good.yaml:2:8: warning: this version has no web page; \"web\" has no effect yet"
-      ])
-    #expect(configuration == .rule)
+  @Test(
+    "The page has an address and a port, and is closed to readers unless it is opened",
+    arguments: [
+      ("127.0.0.1:8025", .init(host: "127.0.0.1", port: 8_025)),
+      ("'[::1]:8025'", .init(host: "::1", port: 8_025)),
+      (
+        "{at: 127.0.0.1:8025, read-without-login: true, names: [Warden.example.org, 'w:8443']}",
+        .init(host: "127.0.0.1", port: 8_025, readsWithoutLogin: true, names: ["warden.example.org", "w:8443"])
+      ),
+      (
+        "{at: '0.0.0.0:80', beyond-loopback: true, names: warden.example.org}",
+        .init(host: "0.0.0.0", port: 80, names: ["warden.example.org"])
+      ),
+    ] as [(String, Configuration.Web)])
+  func web(text: String, web: Configuration.Web) throws {
+    #expect(try readGood("listen: {web: \(text)}\n" + PolicyText.rule).web == web)
+    #expect(try readGood(PolicyText.rule).web == nil)
+  }
+
+  @Test("Where the page listens everywhere, no browser can ask for it unless it has a name")
+  func webEverywhere() throws {
+    let warning =
+      "good.yaml:1:15: warning: 0.0.0.0 is no address that a browser asks for: say in \"names\" how this machine is"
+      + " called"
+    let text = "listen: {web: {at: '0.0.0.0:80', beyond-loopback: true}}\n" + PolicyText.rule
+    #expect(try readGood(text, warnings: [warning]).web?.port == 80)
   }
 
   @Test("A network with bits beyond its prefix means the network, and is told so")
@@ -353,10 +370,10 @@ struct GoodPolicyTests {
   @Test("Warnings stand beside errors, in the order of the file")
   func order() {
     let text =
-      "exempt: {networks: [0.0.0.0/0]}\nuser: [a]\nlisten:\n  web: 80\n  mlter: x\n"
+      "exempt: {networks: [0.0.0.0/0]}\nuser: [a]\nlisten:\n  milter: {socket: inet:1@l, mode: 0600}\n  mlter: x\n"
       + PolicyText.rule(then: "alert", reply: "450 4.7.1 a")
     let read = PolicyReader.read(text, file: "bad.yaml")
-    #expect(read.diagnostics.map { "\($0.line):\($0.column)" } == ["1:21", "2:7", "4:8", "5:3", "12:12"])
+    #expect(read.diagnostics.map { "\($0.line):\($0.column)" } == ["1:21", "2:7", "4:36", "5:3", "12:12"])
     #expect(read.warnings.map(\.line) == [1, 4, 12])
     #expect(read.errors.map(\.line) == [2, 5])
     #expect(read.configuration == nil)

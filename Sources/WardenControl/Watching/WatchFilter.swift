@@ -21,7 +21,7 @@ struct WatchFilter: Sendable {
     if let rule {
       let known = rules + [Reason.administrator]
       guard known.contains(rule) else {
-        throw ErrorReport(error: "there is no rule \"\(rule)\"\(Suggestion.phrase(for: rule, among: known))")
+        throw ErrorReport(error: "there is no rule \"\(rule)\"\(Suggestion.phrase(for: rule, among: known))", .notFound)
       }
       self.rule = rule
     }

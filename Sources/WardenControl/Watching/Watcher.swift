@@ -5,13 +5,15 @@ import WardenCore
 final class Watcher: Sendable {
   /// Bytes that may wait for a watcher that reads slowly; beyond that it is dropped.
   static let mostWaiting = 1 << 20
-  /// Records in a second of the events' time; what there is beyond that is left out, and how much is told.
-  static let mostPerSecond = 500
+  /// Records in a second of the events' time: of what just goes on, and of decisions. What there is beyond that is left
+  /// out, and how much is told.
+  static let mostPerSecond = (quiet: 100, decisions: 500)
 
   private struct State {
     var waiting = ByteBuffer()
     var second = 0
-    var taken = 0
+    var quiet = 0
+    var decisions = 0
     var skipped = 0
     var isOver = false
   }
@@ -31,15 +33,18 @@ final class Watcher: Sendable {
   }
 
   /// Whether there is room for another record of that time.
-  func admits(at time: Timestamp) -> Bool {
+  /// - Parameter isQuiet: whether nothing was decided but to go on.
+  func admits(at time: Timestamp, isQuiet: Bool) -> Bool {
     state.withLock { state in
       let second = time.microseconds / 1_000_000
-      if second > state.second { (state.second, state.taken) = (second, 0) }
-      guard state.taken < Self.mostPerSecond else {
+      if second > state.second { (state.second, state.quiet, state.decisions) = (second, 0, 0) }
+      let hasRoom =
+        isQuiet ? state.quiet < Self.mostPerSecond.quiet : state.decisions < Self.mostPerSecond.decisions
+      guard hasRoom else {
         state.skipped += 1
         return false
       }
-      state.taken += 1
+      if isQuiet { state.quiet += 1 } else { state.decisions += 1 }
       return true
     }
   }

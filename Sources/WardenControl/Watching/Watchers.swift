@@ -5,12 +5,29 @@ import WardenCore
 
 /// Who watches, and the thread that tells them. Whoever has something to tell never waits.
 public final class Watchers: Sendable {
-  /// Streams at once.
-  static let most = 64
+  /// Where a watcher comes from. Those of whom less is known leave room to the others.
+  enum Place: Int, CaseIterable {
+    /// The control socket.
+    case control
+    /// The page, logged in.
+    case login
+    /// The page, where reading needs no login.
+    case guest
+
+    /// Streams at once, of this place and those below.
+    var most: Int {
+      switch self {
+      case .control: 64
+      case .login: 48
+      case .guest: 32
+      }
+    }
+  }
+
   /// Events that may wait to be told.
   private static let mostWaiting = 8_192
   /// What comes meanwhile is told together: a write for each record and watcher would take the mail's cores.
-  private static let pauseMicroseconds: useconds_t = 50_000
+  private static let pauseMicroseconds: useconds_t = 250_000
   private static let pulseSeconds = 2
   private static let keepAliveSeconds = 15
 
@@ -23,8 +40,15 @@ public final class Watchers: Sendable {
     var waiting: [News] = []
     var skipped = 0
     var watchers: [ObjectIdentifier: Watcher] = [:]
+    var places: [ObjectIdentifier: Place] = [:]
     var hasThread = false
     var isOver = false
+
+    func hasRoom(for place: Place) -> Bool {
+      Place.allCases.prefix { $0.rawValue <= place.rawValue }.allSatisfy { bound in
+        places.values.count { $0.rawValue >= bound.rawValue } < bound.most
+      }
+    }
   }
 
   /// Figures for `pulse`, read by the telling thread.
@@ -92,13 +116,16 @@ public final class Watchers: Sendable {
 
   // MARK: - Watching
 
+  func haveRoom(for place: Place) -> Bool { state.withLock { $0.hasRoom(for: place) } }
+
   /// - Parameter close: closes the watcher's connection.
   /// - Returns: nothing where there are too many already.
-  func watch(_ filter: WatchFilter, close: @escaping @Sendable () -> Void) -> Watcher? {
+  func watch(_ filter: WatchFilter, from place: Place, close: @escaping @Sendable () -> Void) -> Watcher? {
     let watcher = Watcher(filter, close: close)
     let (hasRoom, needsThread) = state.withLock { state in
-      guard state.watchers.count < Self.most, !state.isOver else { return (false, false) }
+      guard state.hasRoom(for: place), !state.isOver else { return (false, false) }
       state.watchers[ObjectIdentifier(watcher)] = watcher
+      state.places[ObjectIdentifier(watcher)] = place
       isWatched.store(true, ordering: .relaxed)
       defer { state.hasThread = true }
       return (true, !state.hasThread)
@@ -112,6 +139,7 @@ public final class Watchers: Sendable {
     watcher.end()
     state.withLock { state in
       state.watchers[ObjectIdentifier(watcher)] = nil
+      state.places[ObjectIdentifier(watcher)] = nil
       if state.watchers.isEmpty { isWatched.store(false, ordering: .relaxed) }
     }
   }
@@ -160,7 +188,8 @@ public final class Watchers: Sendable {
     for watcher in watchers {
       switch news {
       case .event(let event, let decision, let queueID):
-        guard watcher.filter.takes(event, decision), watcher.admits(at: event.at) else { continue }
+        let isQuiet = decision.reason == nil && decision.notices.isEmpty
+        guard watcher.filter.takes(event, decision), watcher.admits(at: event.at, isQuiet: isQuiet) else { continue }
         if text == nil {
           text = Self.message("event", EventRecord(event, decision, queueID: queueID, wall: wall))
         }

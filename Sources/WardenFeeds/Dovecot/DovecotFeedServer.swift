@@ -3,6 +3,7 @@ import Hummingbird
 import Logging
 import NIOCore
 import WardenCore
+import WardenHTTP
 
 /// Dovecot's requests over HTTP on TCP, which is all that it speaks.
 public struct DovecotFeedServer {
@@ -16,7 +17,7 @@ public struct DovecotFeedServer {
     var body = 131_072
     /// Between two requests, and for a request's header.
     var idle = TimeAmount.seconds(60)
-    /// From a request's header to its answer.
+    /// For a request, and again for its answer.
     var request = TimeAmount.seconds(10)
   }
 
@@ -47,7 +48,9 @@ public struct DovecotFeedServer {
       server: .http1(
         configuration: .init(
           additionalChannelHandlers: [
-            ConnectionGuard(open, atMost: bounds.connections, within: bounds.request, feed)
+            ConnectionGuard(
+              open, .init(connections: bounds.connections, request: bounds.request, answer: bounds.request),
+              turnedAway: feed.turnedAway)
           ],
           idleTimeout: bounds.idle,
           httpDecoderConfiguration: .init(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 
 struct Allow: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 
 struct Counters: ParsableCommand {
   static let configuration = CommandConfiguration(

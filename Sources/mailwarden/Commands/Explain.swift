@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 
 struct Explain: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 import WardenStore
 
 struct History: ParsableCommand {
@@ -29,7 +30,7 @@ struct History: ParsableCommand {
   }
 
   func run() throws {
-    let (key, by, from, to, csv) = (key, by.rawValue, from ?? "", to ?? "", csv)
+    let (key, by, from, to, csv) = (key, by.rawValue, from, to, csv)
     _ = try daemon.ask(
       {
         try await $0.ask(

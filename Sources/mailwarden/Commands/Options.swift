@@ -3,6 +3,7 @@ import Foundation
 import WardenControl
 import WardenCore
 import WardenPolicy
+import WardenScreen
 
 struct ConfigOption: ParsableArguments {
   @Option(name: .long, help: ArgumentHelp("The policy file.", valueName: "file"))
@@ -23,7 +24,7 @@ struct DaemonOptions: ParsableArguments {
   var socket: String?
   @OptionGroup var output: JSONFlag
 
-  private var client: ControlClient {
+  var client: ControlClient {
     ControlClient(path: socket ?? PolicyFile(path: config.config).read().controlSocket)
   }
 
@@ -33,13 +34,13 @@ struct DaemonOptions: ParsableArguments {
   ) throws -> Answer {
     let client = client
     let answer = try waiting { try await question(client) }
-    print(output.json ? JSONCoding.text(answer, pretty: true) : text(answer))
+    print(output.json ? JSONLine.ascii(JSONCoding.text(answer, pretty: true)) : text(answer))
     return answer
   }
 }
 
 /// Waits for asynchronous work on a thread that may block.
-private func waiting<Answer: Sendable>(_ work: @escaping @Sendable () async throws -> Answer) throws -> Answer {
+func waiting<Answer: Sendable>(_ work: @escaping @Sendable () async throws -> Answer) throws -> Answer {
   let result = Locked<Result<Answer, any Error>?>(nil)
   let done = DispatchSemaphore(value: 0)
   Task.detached {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 
 struct Penalties: ParsableCommand {
   static let configuration = CommandConfiguration(abstract: "The penalty box: who is blocked, why, until when.")
@@ -32,12 +33,14 @@ struct Block: ParsableCommand {
 
   func run() throws {
     let order = BlockOrder(key: key, for: span, reason: reason)
-    _ = try daemon.ask({ try await $0.ask("/v1/penalties", method: "POST", body: order, as: BlockReport.self) }) {
-      report in
-      let penalty = report.penalty
-      let note = report.note.map { "\nnote: \(Quoted.control($0))" } ?? ""
-      return "\(Quoted.control(penalty.key)) is blocked until \(penalty.until)\(note)"
-    }
+    _ = try daemon.ask(
+      { try await $0.ask("/v1/penalties", method: "POST", body: order, as: BlockReport.self) }, print: Self.text)
+  }
+
+  static func text(_ report: BlockReport) -> String {
+    let penalty = report.penalty
+    let note = report.note.map { "\nnote: \(Quoted.control($0))" } ?? ""
+    return "\(Quoted.control(penalty.key)) is blocked until \(penalty.until)\(note)"
   }
 }
 
@@ -52,20 +55,22 @@ struct Release: ParsableCommand {
   func run() throws {
     let key = key
     _ = try daemon.ask(
-      { try await $0.ask("/v1/penalties", method: "DELETE", query: ["key": key], as: ReleaseReport.self) }
-    ) { report in
-      let name = Quoted.control(report.key)
-      var text = "\(name) "
-      switch (report.was_blocked, report.had_counts) {
-      case (true, _): text += "is released"
-      case (false, true): text += "was not blocked; its counts start anew"
-      case (false, false): text += "was neither blocked nor counted"
-      }
-      if let note = report.note { text += "\nnote: \(Quoted.control(note))" }
-      for penalty in report.still_blocked_by {
-        text += "\nnote: still blocked through \(Quoted.control(penalty.key)) until \(penalty.until)"
-      }
-      return text
+      { try await $0.ask("/v1/penalties", method: "DELETE", query: ["key": key], as: ReleaseReport.self) },
+      print: Self.text)
+  }
+
+  static func text(_ report: ReleaseReport) -> String {
+    let name = Quoted.control(report.key)
+    var text = "\(name) "
+    switch (report.was_blocked, report.had_counts) {
+    case (true, _): text += "is released"
+    case (false, true): text += "was not blocked; its counts start anew"
+    case (false, false): text += "was neither blocked nor counted"
     }
+    if let note = report.note { text += "\nnote: \(Quoted.control(note))" }
+    for penalty in report.still_blocked_by {
+      text += "\nnote: still blocked through \(Quoted.control(penalty.key)) until \(penalty.until)"
+    }
+    return text
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 
 struct Reload: ParsableCommand {
   static let configuration = CommandConfiguration(

@@ -1,5 +1,6 @@
 import ArgumentParser
 import WardenControl
+import WardenCore
 import WardenStore
 
 struct Report: ParsableCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Logging
+import WardenCore
 
 struct Run: ParsableCommand {
   static let configuration = CommandConfiguration(
@@ -14,6 +15,17 @@ struct Run: ParsableCommand {
   @Option(
     name: .long, help: ArgumentHelp("Write every event and decision to a new file, for `replay`.", valueName: "file"))
   var record: String?
+  @Option(name: .long, help: "How the log is written: text, or json with one object a line.")
+  var logFormat = LogFormat.text
+  @Option(
+    name: .long,
+    help: ArgumentHelp("The least that is logged: debug, info, notice, warning, error.", valueName: "level"))
+  var logLevel = LogLevel.info
+
+  /// What people choose among; what is critical is always told.
+  enum LogLevel: String, CaseIterable, ExpressibleByArgument {
+    case debug, info, notice, warning, error
+  }
 
   func run() throws {
     // Before any thread exists.
@@ -26,7 +38,8 @@ struct Run: ParsableCommand {
         "mailwarden: not started: the policy has \(read.errors.count) error\(read.errors.count == 1 ? "" : "s")")
       throw ExitCode(78)  // EX_CONFIG of sysexits(3)
     }
-    let logger = Logger(label: "mailwarden") { _ in LineLogHandler() }
+    let (format, level) = (logFormat, Logger.Level(rawValue: logLevel.rawValue)!)
+    let logger = Logger(label: "mailwarden") { _ in LineLogHandler(format: format, level: level) }
     defer { LogWriter.shared.flush(milliseconds: 1_000) }
     do {
       try Daemon(file: file, configuration: configuration, recording: record, logger: logger).run()

@@ -13,6 +13,7 @@ extension Store {
       switch reading {
       case .report(let day): return try report(day: day, at: now)
       case .suggestion: return try suggestion(under: policy, at: now)
+      case .rule(let report, let question): return try past(of: report, question, at: now)
       case .history(let key, let parameters):
         let period = try period(parameters["by"])
         let end = try moment(parameters["to"], "to") ?? now + .seconds(1)
@@ -21,13 +22,16 @@ extension Store {
       }
     } catch let error as ErrorReport {
       throw error
+    } catch let error as DayProblem {
+      if case .notADay = error { throw ErrorReport(error: "\(error)") }
+      throw ErrorReport(error: "\(error)", .unavailable)
     } catch {
-      throw ErrorReport(error: "\(error)")
+      throw ErrorReport(error: "\(error)", .unavailable)
     }
   }
 
   private func suggestion(under policy: Policy, at now: Timestamp) throws -> SuggestionReport {
-    guard let start = try historyStart() else { throw ErrorReport(error: "there is no history yet") }
+    guard let start = try historyStart() else { throw ErrorReport(error: "there is no history yet", .notFound) }
     var peaks: [Proposals.Peak] = []
     for candidate in Candidate.all {
       guard case .signal(let signal) = candidate.measure else { continue }
@@ -48,6 +52,28 @@ extension Store {
       policy: proposals.policy)
   }
 
+  private func past(of report: RuleReport, _ question: RuleQuestion, at now: Timestamp) throws -> RuleReport {
+    guard let period = Period(dividing: question.window) else {
+      throw ErrorReport(error: "the history does not tell of this rule: its window is not made up of whole minutes")
+    }
+    let start = now - .days(question.days)
+    let ladder = try ladder(
+      of: question.signal, kind: question.kind, window: question.window, by: period, limits: question.limits,
+      from: start, to: now + .seconds(1), isSpared: question.isSpared)
+    var report = report
+    guard let first = ladder.start else {
+      report.note = "there is no history of it by the \(period.name) in that time"
+      return report
+    }
+    report.note = question.note
+    report.past = RuleReport.Past(
+      from: first.rfc3339, to: now.rfc3339, days: question.days, by: period.name,
+      ladder: ladder.rungs.map {
+        .init(limit: $0.limit, trips: $0.trips, keys: $0.keys, is_current: $0.limit == question.current)
+      }, is_cut: ladder.isCut)
+    return report
+  }
+
   private func period(_ text: String?) throws(ErrorReport) -> Period {
     guard let text else { return .hour }
     guard let period = Period(name: text) else {
@@ -57,7 +83,7 @@ extension Store {
   }
 
   private func moment(_ text: String?, _ name: String) throws(ErrorReport) -> Timestamp? {
-    guard let text, !text.isEmpty else { return nil }
+    guard let text else { return nil }
     guard let moment = DateText.timestamp(text) else {
       throw ErrorReport(error: "\(name): \"\(text)\" is not a date; write 2026-11-20 or 2026-11-20T18:00:00+01:00")
     }

@@ -1,6 +1,5 @@
 import Logging
 import ServiceLifecycle
-import Synchronization
 import WardenAlerts
 import WardenControl
 import WardenCore
@@ -28,7 +27,7 @@ struct CommandRunner: Service {
 
   static let mostQueueIDs = 500
 
-  private static let bound = 256
+  static let bound = 256
   private static let atOnce = 4
 
   private let logger: Logger
@@ -41,6 +40,7 @@ struct CommandRunner: Service {
   private let entries: AsyncStream<Entry>
   private let entrance: AsyncStream<Entry>.Continuation
   private let drops = SharedCount()
+  private let waits = SharedCount()
   /// Called once a command has been carried out, however it ended.
   private let ended: @Sendable (_ command: String, WardenCore.Episode.ID) -> Void
 
@@ -55,12 +55,15 @@ struct CommandRunner: Service {
   }
 
   var dropped: Int { drops.value }
+  var waiting: Int { waits.value }
 
   func replace(commands new: [String: [String]]) { commands.withLock { $0 = new } }
 
   /// - Returns: whether there was room.
   func post(_ episode: Episode, of id: WardenCore.Episode.ID) -> Bool {
+    waits.add()
     guard case .dropped = entrance.yield(Entry(episode: episode, id: id)) else { return true }
+    waits.subtract()
     drops.add()
     return false
   }
@@ -74,6 +77,7 @@ struct CommandRunner: Service {
             await group.next()
             running -= 1
           }
+          waits.subtract()
           group.addTask { await execute(entry) }
           running += 1
         }
@@ -106,11 +110,4 @@ struct CommandRunner: Service {
       logger.error("a command could not be run", metadata: metadata)
     }
   }
-}
-
-/// A count that any thread adds to.
-final class SharedCount: Sendable {
-  private let count = Atomic(0)
-  func add() { count.add(1, ordering: .relaxed) }
-  var value: Int { count.load(ordering: .relaxed) }
 }

@@ -3,6 +3,7 @@ import Foundation
 import Hummingbird
 import Logging
 import Milter
+import NIOCore
 import ServiceLifecycle
 import WardenAlerts
 import WardenControl
@@ -14,7 +15,7 @@ import WardenReplay
 ///
 ///     main thread      signals: reload, stop
 ///     libmilter's pool sessions ─▶ Gate ─▶ Engine
-///     Swift's pool     Outbox ─▶ log, commands;  control socket ─▶ Control ─▶ Engine
+///     Swift's pool     Outbox ─▶ log, commands;  control socket, page ─▶ Control ─▶ Engine
 final class Daemon: Sendable {
   /// How long SIGTERM waits for open sessions; MTAs hold one for as long as their client stays.
   private static let drainMilliseconds: Int32 = 9_000
@@ -31,6 +32,7 @@ final class Daemon: Sendable {
   private let engine: Engine
   private let outbox: Outbox
   private let watchers: Watchers
+  private let noticeLog: NoticeLog
   private let runner: CommandRunner
   private let feeds: Feeds
   private let recorder: Recorder?
@@ -41,9 +43,13 @@ final class Daemon: Sendable {
   private let alerts = Locked<AlertService?>(nil)
   private let onFault: Locked<FaultPolicy>
   private let lastReload = Locked<ReloadReport?>(nil)
+  private let reloads: Locked<Figures.Reloads>
+  private let meter = DecisionMeter()
+  private let answerTimes = AnswerTimes()
   /// Held through a reload: SIGHUP and the control socket can both ask for one.
   private let reloading = Locked(())
   private let server: MilterServer
+  private let sockets = Locked([OpenSocket]())
   private let started: Timestamp
 
   /// - Parameter recording: the file that every event is to be written to.
@@ -52,6 +58,7 @@ final class Daemon: Sendable {
     self.configuration = configuration
     self.logger = logger
     started = clock.now()
+    reloads = Locked(Figures.Reloads(lastSuccess: clock.wall(started)))
     let engine = Engine(
       policy: configuration.policy, roots: .init(seed: HashSeed(.random(in: 0 ... .max), .random(in: 0 ... .max))),
       keepsChanges: configuration.state != nil)
@@ -63,9 +70,12 @@ final class Daemon: Sendable {
       StateKeeper(
         folder: folder, settings: configuration.history, engine: engine, clock: clock, books: books, logger: logger)
     }
+    let drops = SharedCount()
+    noticeLog = NoticeLog(logger: logger, clock: clock) { drops.value + LogWriter.shared.dropped }
     outbox = Outbox(
       .init(
-        logger: logger, clock: clock, runner: runner, trail: books.trail, decisions: books.decisions, keeper: keeper
+        log: noticeLog, clock: clock, runner: runner, trail: books.trail, decisions: books.decisions, keeper: keeper,
+        drops: drops
       ) { engine.commandEnded($0, for: $1, isDone: false) })
     let openSessions = Locked<@Sendable () -> Int>({ 0 })
     watchers = Watchers(now: clock.now, wall: clock.wall) { [clock] in
@@ -89,7 +99,7 @@ final class Daemon: Sendable {
     let hearing = configuration.feeds == FeedSettings() ? nil : Hearing()
     let gate = Gate(
       engine: engine, clock: clock, activity: keeper == nil ? nil : books.activity, trail: books.trail, outbox: outbox,
-      watchers: watchers, hearing: hearing, recorder: recorder)
+      watchers: watchers, meter: meter, hearing: hearing, recorder: recorder, logger: logger)
     feeds = Feeds(
       configuration.feeds, token: try Self.token(configuration.feeds), gate: gate, hearing: hearing ?? Hearing(),
       positions: books.positions, logger: logger)
@@ -99,6 +109,7 @@ final class Daemon: Sendable {
       reportFault: { fault, stage in
         logger.error("fault", metadata: ["stage": "\(stage.map { "\($0)" } ?? "negotiation")", "why": "\(fault)"])
       },
+      reportTime: { [answerTimes] in answerTimes.note($0, nanoseconds: $1) },
       makeSession: { WardenSession(gate, &$0) })
     openSessions.withLock { [server] in $0 = { server.openSessions } }
   }
@@ -108,6 +119,8 @@ final class Daemon: Sendable {
     raiseDescriptorLimit()
     // Sockets are born closed to others; their modes are set right after.
     umask(0o117)
+    // Also when the start fails half-way.
+    defer { for (socket, identity) in sockets.withLock(\.self) { socket.remove(ifStill: identity) } }
     try openMilterSocket()
     let services = try startServices()
     try protect(configuration.control, path: configuration.control.place, what: "control")
@@ -116,7 +129,6 @@ final class Daemon: Sendable {
     } else if geteuid() == 0 {
       logger.warning("running as root; set \"user:\" in the policy to give that up once the sockets are open")
     }
-    let sockets = openSockets()
     // What commands make is for others to read, as anywhere.
     umask(0o022)
     // As the user that the daemon has become: the files are its own. Clients that connect meanwhile wait.
@@ -129,11 +141,12 @@ final class Daemon: Sendable {
     logger.notice(
       "ready",
       metadata: [
-        "milter": "\(server.socket)", "control": "\(configuration.control.place)", "policy": "\(file.path)",
+        "milter": "\(server.socket)", "control": "\(configuration.control.place)",
+        "web": "\(configuration.web.map { "\($0)" } ?? "none")", "policy": "\(file.path)",
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
     serveSignals()
-    stop(milter, [listening, telling, services], sockets)
+    stop(milter, [listening, telling] + services)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
   }
@@ -173,6 +186,7 @@ final class Daemon: Sendable {
   private func openMilterSocket() throws {
     try server.open()
     guard case .unix(let path) = server.socket.place else { return }
+    noteSocket(path)
     var socket = configuration.milter
     // Postfix connects as user postfix; left to root's group, its mail would pass unwatched or be tempfailed.
     if socket.group == nil, geteuid() == 0, Account.hasGroup("postfix") { socket.group = "postfix" }
@@ -190,10 +204,10 @@ final class Daemon: Sendable {
   /// A socket's file, and which it was when we had opened it.
   private typealias OpenSocket = (socket: UnixSocket, identity: UnixSocket.Identity?)
 
-  private func openSockets() -> [OpenSocket] {
-    var paths = [configuration.control.place]
-    if case .unix(let path) = server.socket.place { paths.append(path) }
-    return paths.map(UnixSocket.init(path:)).map { ($0, $0.identity) }
+  /// Once it is ours: before, the file may be that of another process.
+  private func noteSocket(_ path: String) {
+    let socket = UnixSocket(path: path)
+    sockets.withLock { $0.append((socket, socket.identity)) }
   }
 
   private struct Services {
@@ -201,25 +215,48 @@ final class Daemon: Sendable {
     let done: DispatchSemaphore
   }
 
-  /// Starts the outbox and the control socket; returns once the latter listens.
-  private func startServices() throws -> Services {
+  /// Starts the outbox, the control socket and the page; returns once the latter two listen.
+  private func startServices() throws -> [Services] {
     let path = configuration.control.place
     try UnixSocket(path: path).claim()
     let control = Control(
-      engine: engine, trail: books.trail, books: controlBooks, watchers: watchers,
+      engine: engine, trail: books.trail, books: controlBooks, tokens: books.tokens, watchers: watchers,
       process: Control.Process(version: Version.text, pid: Int(getpid()), started: started, policyFile: file.path),
-      now: clock.now, wall: clock.wall, gauges: { self.gauges() }, reload: { self.reload() }, limits: Self.limits)
+      now: clock.now, wall: clock.wall, gauges: { self.gauges() }, figures: { self.figures() },
+      reload: { self.reload() }, limits: Self.limits)
     let outcome = Outcome()
     let application = ControlServer(control: control, path: path, logger: quietLogger).application {
       outcome.settle(.success(()))
     }
-    let services = start([runner, outbox, application]) { outcome.settle(.failure($0)) }
+    let services = start([noticeLog, runner, outbox, application]) { outcome.settle(.failure($0)) }
     do {
       try outcome.wait()
     } catch {
-      throw ExitError(description: "cannot listen on \(path): \(error)")
+      throw ExitError(description: "cannot listen on \(path): \(Self.reason(error))")
     }
-    return services
+    noteSocket(path)
+    return try [services] + startWeb(control)
+  }
+
+  /// Of the kernel's errors their text, without the name of the library's function.
+  private static func reason(_ error: any Error) -> String {
+    (error as? IOError).map { String(cString: strerror($0.errnoCode)).lowercased() } ?? "\(error)"
+  }
+
+  private func startWeb(_ control: Control) throws -> [Services] {
+    guard let web = configuration.web else { return [] }
+    let outcome = Outcome()
+    let server = WebServer(
+      control: control, tokens: books.tokens,
+      settings: .init(host: web.host, port: web.port, readsWithoutLogin: web.readsWithoutLogin, names: web.names),
+      logger: quietLogger)
+    let services = start([server.application { _ in outcome.settle(.success(())) }]) { outcome.settle(.failure($0)) }
+    do {
+      try outcome.wait()
+    } catch {
+      throw ExitError(description: "listen.web: cannot listen on \(web): \(Self.reason(error))")
+    }
+    return [services]
   }
 
   private func start(_ all: [any Service], onFailure: @escaping @Sendable (any Error) -> Void = { _ in }) -> Services {
@@ -259,7 +296,7 @@ final class Daemon: Sendable {
       try outcome.wait()
     } catch {
       let place = configuration.feeds.dovecot.map { "\($0.host), port \($0.port)" } ?? ""
-      throw ExitError(description: "feeds.dovecot-policy: cannot listen on \(place): \(error)")
+      throw ExitError(description: "feeds.dovecot-policy: cannot listen on \(place): \(Self.reason(error))")
     }
     feeds.follow()
     return services
@@ -336,10 +373,8 @@ final class Daemon: Sendable {
       keeper?.replace(settings: new.history)
       alerts.withLock { $0 }?.replace(settings: new.alerts)
       onFault.withLock { $0 = FaultPolicy(new.onFault) }
-      if (new.milter, new.control, new.user, new.state, new.feeds)
-        != (
-          configuration.milter, configuration.control, configuration.user, configuration.state, configuration.feeds
-        )
+      if (new.milter, new.control, new.web) != (configuration.milter, configuration.control, configuration.web)
+        || (new.user, new.state, new.feeds) != (configuration.user, configuration.state, configuration.feeds)
       {
         let message =
           "\(file.path): warning: \"listen\", \"user\", \"state\" and \"feeds\" take effect at the next start"
@@ -357,6 +392,10 @@ final class Daemon: Sendable {
       at: clock.wall(clock.now()).rfc3339, ok: read.configuration != nil, problems: read.errors.map(\.description),
       warnings: warnings)
     lastReload.withLock { $0 = report }
+    let now = clock.wall(clock.now())
+    reloads.withLock { reloads in
+      if report.ok { reloads.succeed(at: now) } else { reloads.failed += 1 }
+    }
     return report
   }
 
@@ -377,6 +416,17 @@ final class Daemon: Sendable {
       distress: alerts.withLock { $0 }?.distress ?? [])
   }
 
+  private func figures() -> Figures {
+    Figures(
+      decisions: meter.decisionFigures, passed: meter.passedFigures, answerTimes: answerTimes.figures,
+      queues: [
+        Figures.Queue(name: "notices", length: outbox.waiting, bound: Outbox.bound),
+        Figures.Queue(name: "log", length: LogWriter.shared.waiting, bound: LogWriter.bound),
+        Figures.Queue(name: "commands", length: runner.waiting, bound: CommandRunner.bound),
+      ],
+      notices: noticeLog.told, summarised: noticeLog.summarised, reloads: reloads.withLock { $0 })
+  }
+
   private var controlBooks: Control.Books {
     Control.Books(
       enter: { [keeper, logger] action in
@@ -390,9 +440,12 @@ final class Daemon: Sendable {
         return problem
       },
       read: { [keeper, clock, engine] reading in
-        guard let keeper else { throw ErrorReport(error: "there is no history: the policy has no \"state\"") }
+        guard let keeper else {
+          throw ErrorReport(error: "there is no history: the policy has no \"state\"", .notFound)
+        }
         guard let store = keeper.store else {
-          throw ErrorReport(error: "the history cannot be read: \(keeper.problem ?? "it is not open yet")")
+          throw ErrorReport(
+            error: "the history cannot be read: \(keeper.problem ?? "it is not open yet")", .unavailable)
         }
         return try store.read(reading, under: engine.policy, at: clock.wall(clock.now()))
       })
@@ -401,7 +454,7 @@ final class Daemon: Sendable {
   // MARK: - Stopping
 
   /// Lets open sessions end, then stops the milter, then what listens to it.
-  private func stop(_ milter: MilterThread, _ services: [Services], _ sockets: [OpenSocket]) {
+  private func stop(_ milter: MilterThread, _ services: [Services]) {
     server.drain()
     logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
     let slice: Int32 = 20
@@ -421,11 +474,12 @@ final class Daemon: Sendable {
     // Neither an administrator's connection that stays open nor a command that hangs may hold up the end.
     let end = DispatchTime.now() + Self.serviceSeconds
     if services.contains(where: { $0.done.wait(timeout: end) == .timedOut }) {
-      logger.warning("a connection to the control socket, or a command, has not come to its end; leaving it")
+      logger.warning(
+        "a connection to the control socket or the page, or a command, has not come to its end; leaving it")
     }
+    noticeLog.finish()
     keeper?.stop()
     recorder?.stop()
-    for (socket, identity) in sockets { socket.remove(ifStill: identity) }
   }
 }
 

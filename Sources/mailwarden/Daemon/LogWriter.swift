@@ -7,7 +7,7 @@ import WardenCore
 final class LogWriter: Sendable {
   static let shared = LogWriter()
   /// Lines that may wait.
-  private static let bound = 8_192
+  static let bound = 8_192
 
   private struct State {
     var waiting: [String] = []
@@ -28,6 +28,7 @@ final class LogWriter: Sendable {
   }
 
   var dropped: Int { drops.load(ordering: .relaxed) }
+  var waiting: Int { state.withLock { $0.waiting.count } }
 
   func put(_ line: String) {
     let isTaken = state.withLock { state in

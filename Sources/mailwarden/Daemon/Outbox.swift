@@ -1,4 +1,3 @@
-import Logging
 import ServiceLifecycle
 import WardenControl
 import WardenCore
@@ -17,20 +16,22 @@ final class Outbox: Service {
 
   /// Where it all goes.
   struct Ways: Sendable {
-    let logger: Logger
+    let log: NoticeLog
     let clock: LiveClock
     let runner: CommandRunner
     let trail: Trail
     let decisions: DecisionLog
     /// Nothing where nothing survives a restart.
     let keeper: StateKeeper?
+    /// Counts what had no room.
+    let drops: SharedCount
     /// Has a rule's next trip on a key ask for the command again.
     let retry: @Sendable (_ command: String, Episode.ID) -> Void
   }
 
   private let entries: AsyncStream<Entry>
   private let entrance: AsyncStream<Entry>.Continuation
-  private let drops = SharedCount()
+  private let waits = SharedCount()
   private let ways: Ways
 
   init(_ ways: Ways) {
@@ -38,12 +39,15 @@ final class Outbox: Service {
     (entries, entrance) = AsyncStream.makeStream(bufferingPolicy: .bufferingOldest(Self.bound))
   }
 
-  var dropped: Int { drops.value }
+  var dropped: Int { ways.drops.value }
+  var waiting: Int { waits.value }
 
   func post(_ notices: [Notice], queueID: String?) {
     for notice in notices {
+      waits.add()
       guard case .dropped = entrance.yield(Entry(notice: notice, queueID: queueID)) else { continue }
-      drops.add()
+      waits.subtract()
+      ways.drops.add()
       if case .run(let command) = notice.kind { ways.retry(command, notice.reason.episode) }
     }
   }
@@ -52,6 +56,7 @@ final class Outbox: Service {
     await withGracefulShutdownHandler {
       await withTaskGroup(of: Void.self) { group in
         for await entry in entries {
+          waits.subtract()
           guard let keeper = ways.keeper else {
             tell(entry)
             continue
@@ -98,7 +103,7 @@ final class Outbox: Service {
       let entries = unstored.withLock { $0.take() }
       if entries.isEmpty { return }
       let problem = await keeper.store(.penalties)
-      for entry in entries { tell(entry, notStored: problem) }
+      for entry in entries { tell(entry, isStored: problem == nil) }
       // Under attack those that come now are stored together: a transaction for each would take the mail's cores.
       try? await Task.sleep(for: Self.storingPause)
     }
@@ -106,34 +111,12 @@ final class Outbox: Service {
 
   // MARK: - Telling
 
-  private func tell(_ entry: Entry, notStored problem: String? = nil) {
-    let notice = entry.notice
-    var metadata: Logger.Metadata = [
-      "rule": "\(notice.reason.rule)", "key": "\(notice.reason.key)", "reason": "\(notice.reason.sentence)",
-      "stage": "\(notice.step.name)", "until": "\(ways.clock.wall(notice.reason.until).rfc3339)",
-    ]
-    let subject = notice.subject
-    metadata["ip"] = subject.address.map { "\($0)" }
-    metadata["user"] = subject.user.map { "\($0)" }
-    metadata["sender"] = subject.sender.map { "\($0)" }
-    if problem != nil { metadata["stored"] = "no" }
-    let queueID = entry.queueID.map { "\($0): " } ?? ""
-    let logger = ways.logger
-    switch notice.kind {
-    case .alert: logger.warning("\(queueID)alert", metadata: metadata)
-    case .blocked: logger.warning("\(queueID)blocked", metadata: metadata)
-    case .observed: logger.notice("\(queueID)observed, not enforced", metadata: metadata)
-    case .refused: logger.notice("\(queueID)refused", metadata: metadata)
-    case .delayed: logger.info("\(queueID)delayed", metadata: metadata)
-    case .held: logger.notice("\(queueID)held", metadata: metadata)
-    case .run(let command):
-      metadata["command"] = "\(command)"
-      logger.notice("\(queueID)run", metadata: metadata)
-      // The account that goes on must not go on because others were busy.
-      if !ways.runner.post(episode(command, entry), of: notice.reason.episode) {
-        ways.retry(command, notice.reason.episode)
-      }
-    }
+  private func tell(_ entry: Entry, isStored: Bool = true) {
+    ways.log.tell(entry.notice, queueID: entry.queueID, isStored: isStored)
+    guard case .run(let command) = entry.notice.kind else { return }
+    let id = entry.notice.reason.episode
+    // The account that goes on must not go on because others were busy.
+    if !ways.runner.post(episode(command, entry), of: id) { ways.retry(command, id) }
   }
 
   /// What the command is told, with what the key has sent already: that can still be stopped.

@@ -58,8 +58,15 @@ final class StateKeeper: Sendable {
     let activity = Activity()
     let trail = Trail()
     let decisions = DecisionLog()
-    let documents = Documents()
+    let documents: Documents
     let positions = FeedPositions()
+    let tokens: WebTokens
+
+    init() {
+      let documents = Documents()
+      self.documents = documents
+      tokens = WebTokens(keep: documents.put)
+    }
   }
 
   init(
@@ -233,6 +240,7 @@ final class StateKeeper: Sendable {
     engine.restore(penalties: stored.penalties, orders: stored.orders, episodes: stored.episodes, at: now)
     books.trail.restore(stored.passages)
     books.documents.restore(stored.documents.filter { !FeedPositions.isOne($0.key) })
+    books.tokens.restore(books.documents.all)
     books.positions.restore(stored.documents)
     for passage in stored.passages where passage.user != nil {
       if let ip = passage.ip { engine.noteLogin(from: ip, at: passage.at) }
@@ -245,12 +253,28 @@ final class StateKeeper: Sendable {
       }
     }
     state.withLock { $0.hasLoaded = true }
+    try seedTrend(from: store, at: now)
     logger.notice(
       "state read",
       metadata: [
         "state": "\(folder)", "keys": "\(keys)", "penalties": "\(stored.penalties.count)",
         "overrides": "\(stored.orders.count)", "episodes": "\(stored.episodes.count)", "unreadable": "\(left)",
       ])
+  }
+
+  /// What earlier processes have counted, as far back as the trend goes.
+  private func seedTrend(from store: Store, at now: Timestamp) throws(StoreProblem) {
+    let wall = clock.wall(now)
+    // The history has the wall's time, the trend the engine's, which goes on where an earlier process was ahead.
+    let minute = TimeSpan.minutes(1).microseconds
+    let ahead = TimeSpan(
+      microseconds: Int((Double((now - wall).microseconds) / Double(minute)).rounded()) * minute)
+    func inOurTime(_ stretches: [Trend.Stretch]) -> [Trend.Stretch] {
+      stretches.map { Trend.Stretch(start: $0.start + ahead, values: $0.values) }
+    }
+    engine.restore(
+      minutes: inOurTime(try store.serverMinutes(from: wall - .days(1), to: wall)),
+      hours: inOurTime(try store.serverHours(from: wall - .days(8), to: wall)))
   }
 
   // MARK: - Writing
