@@ -41,7 +41,8 @@ struct WatchFilter: Sendable {
     }
   }
 
-  func takes(_ event: Event, _ decision: Decision) -> Bool {
+  func takes(_ event: borrowing Event, _ decision: borrowing Decision) -> Bool {
+    if isAll { return true }
     if !decisions.isEmpty, !decisions.contains(decision.name),
       !decision.notices.contains(where: { decisions.contains($0.kind.name) })
     {
@@ -54,6 +55,8 @@ struct WatchFilter: Sendable {
     return key.parts.allSatisfy { Self.concerns($0, event) } || decision.reason?.key == key
       || decision.notices.contains { $0.reason.key == key }
   }
+
+  private var isAll: Bool { key == nil && rule == nil && decisions.isEmpty }
 
   func takes(_ action: AdministratorAction) -> Bool {
     rule == nil && decisions.isEmpty && (key == nil || key?.description == action.key)
