@@ -196,7 +196,9 @@ extension PolicyReader {
     var webhook = AlertSettings.Webhook(url: "")
     if let url = reader.text(fields["url"], "alerts.webhook.url") {
       if !isURL(url) {
-        reader.error("\"\(url)\" is not a web address; write https://hooks.example.org/mailwarden", at: fields["url"])
+        // Without the address, whose path may be a secret: the problems of a reload stand in the log.
+        reader.error(
+          "alerts.webhook.url is not a web address; write https://hooks.example.org/mailwarden", at: fields["url"])
       }
       webhook.url = url
     } else if node["url"] == nil {
