@@ -169,3 +169,8 @@ let package = Package(
       exclude: ["Sessions"]),
   ]
 )
+
+// Developers build for debugging, and shall not grow used to warnings; users of another compiler's get their release.
+for target in package.targets {
+  target.swiftSettings = [.treatAllWarnings(as: .error, .when(configuration: .debug))]
+}
