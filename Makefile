@@ -41,8 +41,11 @@ bench: deps ## counters, state, logs, logins, and the daemon beside a bare C fil
 	Benchmarks/watching.sh $(RELEASE)/release $(if $(QUICK),--quick)
 	Benchmarks/peers.sh $(RELEASE)/release $(if $(QUICK),--quick)
 
-fuzz: deps ## what a client sends, thrown at the parsers at random (SECONDS=n for each)
-	Benchmarks/fuzz.sh $(or $(SECONDS),60)
+fuzz: deps ## bytes of others, made up at random and guided, against all that reads them (SECONDS=n for each)
+	Tests/Fuzz/fuzz.sh $(or $(SECONDS),60)
+
+sanitize: deps ## tests and daemon under the thread and the address sanitizer
+	Scripts/sanitize.sh
 
 faults: deps ## what faults of disks and receivers do to the milter's answers (root; QUICK=1: less of each)
 	for product in mailwarden milter-load; do swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
@@ -78,4 +81,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots sbom captures check format clean
+.PHONY: help deps build run demo test bench fuzz sanitize faults soak hijacks screenshots sbom captures check format clean

@@ -1,6 +1,17 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// What Tests/Fuzz looks at.
+let fuzzed: [Target.Dependency] = [
+  "mailwarden", "Milter", "MilterClient", "WardenAlerts", "WardenControl", "WardenCore", "WardenFeeds", "WardenPolicy",
+  "WardenReplay", "WardenScript", "WardenStore",
+  .product(name: "Hummingbird", package: "hummingbird"),
+  .product(name: "Logging", package: "swift-log"),
+  .product(name: "NIOEmbedded", package: "swift-nio"),
+  .product(name: "NIOHTTP1", package: "swift-nio"),
+  .product(name: "NIOHTTPTypesHTTP1", package: "swift-nio-extras"),
+]
+
 let package = Package(
   name: "mailwarden",
   products: [
@@ -158,6 +169,10 @@ let package = Package(
     .testTarget(
       name: "WardenStoreTests",
       dependencies: ["WardenStore", "WardenCore", .product(name: "GRDB", package: "GRDB.swift")]),
+    .testTarget(
+      name: "FuzzTests", dependencies: fuzzed, path: "Tests/Fuzz",
+      exclude: ["Corpora", "Dictionaries", "README.md", "Runner", "fuzz.sh", "policy.yaml"],
+      sources: ["Targets", "CorpusTests.swift"]),
     .testTarget(name: "HijackSuiteTests", dependencies: ["HijackTraffic"]),
     .testTarget(name: "MilterTests", dependencies: ["Milter"]),
     .testTarget(
@@ -173,4 +188,23 @@ let package = Package(
 // Developers build for debugging, and shall not grow used to warnings; users of another compiler's get their release.
 for target in package.targets {
   target.swiftSettings = [.treatAllWarnings(as: .error, .when(configuration: .debug))]
+}
+
+// `make fuzz`: our modules tell the fuzzer what it has reached. The daemon is a library there, since the fuzzer is the
+// program.
+if Context.environment["MAILWARDEN_FUZZ"] != nil {
+  let daemon = package.targets.first { $0.name == "mailwarden" }!
+  package.targets.removeAll { [.executable, .test].contains($0.type) || $0.name == "WardenTestKit" }
+  package.targets += [
+    .target(name: "mailwarden", dependencies: daemon.dependencies, exclude: ["Mailwarden.swift"]),
+    .executableTarget(
+      name: "fuzz", dependencies: fuzzed, path: "Tests/Fuzz",
+      exclude: ["Corpora", "CorpusTests.swift", "Dictionaries", "README.md", "fuzz.sh", "policy.yaml"],
+      sources: ["Runner", "Targets"], linkerSettings: [.unsafeFlags(["-sanitize=address"])]),
+  ]
+  for target in package.targets {
+    target.swiftSettings = [
+      .unsafeFlags(["-sanitize=fuzzer,address", "-enable-testing", "-assert-config", "Debug"])
+    ]
+  }
 }

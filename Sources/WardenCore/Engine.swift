@@ -39,7 +39,7 @@ public final class Engine: Sendable {
   // Held in this order, where more than one is: shards, box, the rest.
   let rules: Locked<Rules>
   /// Held by whoever changes the rules.
-  private let changing = Locked(())
+  private let changing = Locked(0)
   let box: Locked<PenaltyBox>
   let episodes: Locked<EpisodeLog>
   private let totals: Locked<Totals>

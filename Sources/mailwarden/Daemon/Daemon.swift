@@ -47,7 +47,7 @@ final class Daemon: Sendable {
   private let meter = DecisionMeter()
   private let answerTimes = AnswerTimes()
   /// Held through a reload: SIGHUP and the control socket can both ask for one.
-  private let reloading = Locked(())
+  private let reloading = Locked(0)
   private let server: MilterServer
   private let sockets = Locked([OpenSocket]())
   private let started: Timestamp

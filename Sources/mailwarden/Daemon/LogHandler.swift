@@ -30,14 +30,17 @@ struct LineLogHandler: LogHandler {
     set { metadata[key] = newValue }
   }
 
-  func log(event: LogEvent) {
+  func log(event: LogEvent) { LogWriter.shared.put(line(of: event)) }
+
+  /// With its end.
+  func line(of event: LogEvent) -> String {
     var line = isJournal ? "<\(Self.priority(event.level))>" : ""
     let fields = Fields(event.metadata ?? [:])
     switch format {
     case .text: line += text(event, fields)
     case .json: line += json(event, fields)
     }
-    LogWriter.shared.put(line + "\n")
+    return line + "\n"
   }
 
   private func text(_ event: LogEvent, _ fields: Fields) -> String {
