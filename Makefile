@@ -64,6 +64,14 @@ hijacks: deps ## what the default policy and plain limits do to 20 hijacks among
 captures: deps ## make the screens of top in docs/screens anew, from live traffic in a real terminal
 	MAILWARDEN_SCREENS=$(CURDIR)/docs/screens swift test --filter 'TopTests/screens'
 
+deb: build ## build the Debian package: .build/deb/mailwarden_VERSION_ARCH.deb
+	Scripts/deps.sh packaging
+	Packaging/deb.sh $(RELEASE)/release/mailwarden
+
+test-deb: deb ## install, upgrade and remove the package on a Debian 12 of its own, with real MTAs (root)
+	lintian --fail-on error --tag-display-limit 0 .build/deb/*.changes
+	Tests/Package/test_deb.py .build/deb/*.deb
+
 check: ## format, lint, build without warnings, unit tests
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
 	swift build --build-tests -Xswiftc -warnings-as-errors
@@ -75,4 +83,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures check format clean
+.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures deb test-deb check format clean
