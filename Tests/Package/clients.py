@@ -22,11 +22,11 @@ def speak_smtp(container, source):
                         return line.strip()
 
             answer = reply()
-            for command in ["EHLO client.example", "MAIL FROM:<somebody@client.example>",
-                            "RCPT TO:<root@mx.example.test>", "DATA", "Subject: test\r\n\r\nHello.\r\n."]:
+            for command in ["EHLO client.example", "MAIL FROM:<root@mx.example.test>",
+                            "RCPT TO:<root@mx.example.test>", "DATA", "Subject: test\n\nHello.\n."]:
                 if answer[:1] not in "23":
                     return answer
-                lines.write(command + "\r\n")
+                lines.write(command + "\n")
                 lines.flush()
                 answer = reply()
             return answer

@@ -125,7 +125,7 @@ class Container:
         finally:
             console.unlink()
         # A client must not come from 127.0.0.0/8, which the default policy exempts.
-        run("nsenter", "-t", str(self.leader), "-n", "ip", "address", "add", "192.0.2.77/32", "dev", "lo")
+        run("nsenter", "-t", str(self.leader), "-n", "ip", "address", "add", "203.0.113.77/32", "dev", "lo")
 
     def first_process(self):
         """The container's process 1, as seen from here."""

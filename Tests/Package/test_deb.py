@@ -18,7 +18,7 @@ from clients import connecting, negotiate, read_packet, speak_smtp
 from container import Container, Failure, run, until
 
 POLICY = "/etc/mailwarden/mailwarden.yaml"
-CLIENT = "192.0.2.77"
+CLIENT = "203.0.113.77"
 BLOCKED = f"ip:{CLIENT}"
 # Everything takes some four minutes; nothing may take for ever.
 LIMIT_SECONDS = 1_200
@@ -185,7 +185,7 @@ def show_activation(box):
     try:
         until("it drains", lambda: box.ask("systemctl", "is-active", "mailwarden.service") == "deactivating")
         # CONNECT, which may be left without an answer, and MAIL.
-        for packet in [b"Chost\x004\x04\xd2192.0.2.77\0", b"M<a@client.example>\0"]:
+        for packet in [b"Chost\x004\x04\xd2203.0.113.77\0", b"M<a@client.example>\0"]:
             connection.sendall(len(packet).to_bytes(4, "big") + packet)
         answer = read_packet(connection)
         claim("a session that is open when the daemon is restarted is served on", answer == b"c", answer)
@@ -274,6 +274,25 @@ def newer_version(package, folder):
     return newer
 
 
+def show_commands(box):
+    """A program that must become another: Postfix's sendmail(1) is set-group."""
+    drop_in = box.path("/etc/systemd/system/mailwarden.service.d")
+    drop_in.mkdir()
+    shutil.copy(box.path("/usr/share/doc/mailwarden/examples/systemd/commands.conf"), drop_in)
+    box.do("systemctl", "daemon-reload")
+    policy = box.path(POLICY)
+    policy.write_text(policy.read_text() + """
+  - {name: told, count: connections, per: ip, limit: 1 per 1h, then: [alert, run mail-root]}
+commands: {mail-root: [/usr/sbin/sendmail, -i, root]}
+""")
+    restart(box)
+    for _ in range(2):
+        speak_smtp(box, CLIENT)
+    mailbox = box.path("/var/mail/root")
+    until("the program's mail is there", lambda: mailbox.exists() and '"rule":"told"' in mailbox.read_text())
+    claim("with the drop-in commands.conf a program that the policy runs can hand in mail by Postfix's sendmail(1)")
+
+
 def show_all(box, package):
     shutil.copy(package, box.root)
     newer = newer_version(package, box.root)
@@ -297,11 +316,13 @@ def show_all(box, package):
     show_sendmail(box)
     # Now Mailwarden is there first.
     box.do("apt-get", "-q", "-y", "purge", "sendmail", "sendmail-bin", "sendmail-base", "sendmail-cf")
+    claim("without any MTA it goes on", is_active(box))
     box.install("postfix")
     show_postfix(box)
     box.do("systemctl", "restart", "postfix")
     reply = until("Postfix is back", lambda: try_mail(box))
     claim("after a restart of Postfix, too", reply.startswith("250"), reply)
+    show_commands(box)
 
 
 def main():
