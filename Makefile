@@ -70,6 +70,14 @@ sbom: build ## what is in the binary, and under which licences: a table, SPDX, t
 captures: deps ## make the screens of top in docs/screens anew, from live traffic in a real terminal
 	MAILWARDEN_SCREENS=$(CURDIR)/docs/screens swift test --filter 'TopTests/screens'
 
+deb: build ## build the Debian package: .build/deb/mailwarden_VERSION_ARCH.deb
+	Scripts/deps.sh packaging
+	Packaging/deb.sh $(RELEASE)/release/mailwarden
+
+test-deb: deb ## install, upgrade and remove the package on a Debian 12 of its own, with real MTAs (root)
+	lintian --fail-on error --tag-display-limit 0 .build/deb/*.changes
+	Tests/Package/test_deb.py .build/deb/*.deb
+
 check: ## format, lint, build without warnings, unit tests
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
 	swift build --build-tests
@@ -81,4 +89,6 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz sanitize faults soak hijacks screenshots sbom captures check format clean
+# None of them is a file.
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/.PHONY: help deps build run demo test bench fuzz sanitize faults soak hijacks screenshots sbom captures check format clean
+/p' $(MAKEFILE_LIST))

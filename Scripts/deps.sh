@@ -2,7 +2,8 @@
 # Installs what building and testing Mailwarden takes on Debian 12, without a
 # question and without starting any service. Does nothing when all is there.
 #
-#   Scripts/deps.sh
+#   Scripts/deps.sh              for building and testing
+#   Scripts/deps.sh packaging    also for `make deb` and `make test-deb`
 #
 # Runs as root, or through passwordless sudo. Sendmail's packages conflict with
 # Postfix's, so Sendmail is never installed: its packages are unpacked into
@@ -14,6 +15,7 @@ prefix=${SENDMAIL_PREFIX:-$repo/.build/sendmail}
 sendmail=$prefix/usr/libexec/sendmail/sendmail
 unpacked=$prefix/.unpacked # written last: an interrupted run starts over
 packages='libmilter-dev libsqlite3-dev postfix sasl2-bin libsasl2-modules m4 openssl curl jq nftables iproute2 dovecot-core dovecot-imapd python3 python3-venv python3-selenium sqlite3 e2fsprogs xz-utils zstd systemd-journal-remote libjs-chart.js chromium chromium-driver fonts-dejavu-core pngquant prometheus tmux'
+[ "${1:-}" != packaging ] || packages="$packages debhelper lintian debootstrap systemd-container"
 policy=/usr/sbin/policy-rc.d
 marker='# written by Mailwarden, Scripts/deps.sh'
 

@@ -24,6 +24,8 @@ public final class MilterServer: Sendable {
   private let faults = Atomic<Int>(0)
   private let isDraining = Atomic<Bool>(false)
   private let hasEnded = Atomic<Bool>(false)
+  /// The thread in `run()`, which is libmilter's listener; 0 before.
+  private let listener = Atomic<pthread_t>(0)
 
   nonisolated(unsafe) static private(set) var current: MilterServer?
 
@@ -71,13 +73,48 @@ public final class MilterServer: Sendable {
 
   /// Serves sessions until `stop()`, or until libmilter takes a SIGHUP, SIGTERM or SIGINT; blocks the calling thread.
   public func run() throws {
+    listener.store(pthread_self(), ordering: .relaxed)
     let status = smfi_main()
     hasEnded.store(true, ordering: .relaxed)
     if status != MI_SUCCESS { throw MilterFault.refused("go on serving \(socket) (smfi_main returned \(status))") }
   }
 
-  /// Takes no new sessions: the MTA's default action (`milter_default_action`, `F=`) stands for us in those.
-  public func drain() { isDraining.store(true, ordering: .relaxed) }
+  /// Takes no new sessions. On a socket that was passed they wait for whoever is started next; elsewhere the MTA's
+  /// default action (`milter_default_action`, `F=`) stands for us in those.
+  public func drain() {
+    if case .passed(let descriptor) = socket.place {
+      PassedSocket(descriptor: descriptor).giveBack()
+      interruptListener()
+    } else {
+      isDraining.store(true, ordering: .relaxed)
+    }
+  }
+
+  /// Has libmilter's listener look at its descriptor anew; it still waits, for up to 5 s, at the socket that was there.
+  private func interruptListener() {
+    let thread = listener.load(ordering: .relaxed)
+    guard thread != 0, !hasEnded.load(ordering: .relaxed) else { return }
+    // A signal that nobody minds: one without a handler would interrupt nothing.
+    signal(SIGURG) { _ in }
+    pthread_kill(thread, SIGURG)
+  }
+
+  /// Whether an MTA that connects now is answered: connects to the socket and negotiates, as it would. Takes twice the
+  /// time at most. Where the process may not connect to its own socket that cannot be asked, and counts as answered.
+  public func answers(withinSeconds seconds: Int) -> Bool {
+    let (connected, problem) = socket.address?.connect(seconds: seconds) ?? (nil, ENOENT)
+    guard let descriptor = connected else { return problem == EACCES }
+    defer { Glibc.close(descriptor) }
+    // Length, command, version, and all actions and steps that libmilter knows.
+    let offer: [UInt8] = [0, 0, 0, 13, UInt8(ascii: "O"), 0, 0, 0, 6, 0, 0, 1, 0xff, 0, 0x1f, 0xff, 0xff]
+    var answer: [UInt8] = [0, 0, 0, 0, 0]
+    guard send(descriptor, offer, offer.count, Int32(MSG_NOSIGNAL)) == offer.count,
+      recv(descriptor, &answer, answer.count, Int32(MSG_WAITALL)) == answer.count
+    else { return false }
+    let quit: [UInt8] = [0, 0, 0, 1, UInt8(ascii: "Q")]
+    send(descriptor, quit, quit.count, Int32(MSG_NOSIGNAL))
+    return answer[4] == UInt8(ascii: "O")
+  }
 
   /// Ends `run()`. Sessions that are still open are cut off without `abort` and `close`; see `drain()`.
   /// Takes a few milliseconds, at worst 5 s; never call it from a callback.

@@ -1,12 +1,14 @@
 import CLibmilter
 import Glibc
 
-/// Where a milter listens, in libmilter's words: `unix:/path` (or `local:`, or a bare path), `inet:port@host`, `inet6:port@host`.
+/// Where a milter listens, in libmilter's words: `unix:/path` (or `local:`, or a bare path), `inet:port@host`,
+/// `inet6:port@host`; `fd:N` for a socket that a service manager passes (Debian's libmilter).
 public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
   public enum Place: Sendable, Hashable {
     case unix(path: String)
     case inet(host: String, port: UInt16)
     case inet6(host: String, port: UInt16)
+    case passed(descriptor: Int32)
   }
 
   public let place: Place
@@ -14,13 +16,15 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
   public enum Problem: Error, Equatable, CustomStringConvertible {
     case form(String)
     case port(String)
+    case descriptor(String)
     case pathLength(Int)
     case inUse(socket: String, holder: SocketHolder?)
 
     public var description: String {
       switch self {
-      case .form(let text): "\"\(text)\" is not a socket; write unix:/path or inet:port@host"
+      case .form(let text): "\"\(text)\" is not a socket; write unix:/path, inet:port@host or fd:3"
       case .port(let text): "\"\(text)\" is not a port (1 to 65535)"
+      case .descriptor(let text): "\"\(text)\" is not a descriptor that a service manager passes (3, or higher)"
       case .pathLength(let bytes): "the path is \(bytes) bytes long; a UNIX socket's has at most 106"
       case .inUse(let socket, let holder):
         "\(socket) is in use\(holder.map { " by \($0)" } ?? ""); stop that first, or listen elsewhere"
@@ -43,6 +47,10 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
         guard let port = UInt16(ends[0]), port > 0 else { throw .port(ends[0]) }
         guard ends.count == 2, !ends[1].isEmpty else { throw .form(text) }
         place = parts[0] == "inet" ? .inet(host: ends[1], port: port) : .inet6(host: ends[1], port: port)
+      case "fd":
+        // Below are standard input, output and error.
+        guard let descriptor = Int32(parts[1]), descriptor > 2 else { throw .descriptor(parts[1]) }
+        place = .passed(descriptor: descriptor)
       default:
         throw .form(text)
       }
@@ -58,37 +66,35 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
     case .unix(let path): "unix:\(path)"
     case .inet(let host, let port): "inet:\(port)@\(host)"
     case .inet6(let host, let port): "inet6:\(port)@\(host)"
+    case .passed(let descriptor): "fd:\(descriptor)"
     }
   }
 
   public var description: String { text }
 
-  /// Makes the way free: removes the socket file of a dead process, throws when a living one listens.
+  /// Makes the way free: removes the socket file of a dead process, throws when a living one listens; of a socket that is
+  /// passed it sees whether it was.
   func claim() throws {
-    if case .unix(let path) = place { try UnixSocket(path: path).claim() }
+    switch place {
+    case .unix(let path): try UnixSocket(path: path).claim()
+    case .passed(let descriptor): try PassedSocket(descriptor: descriptor).claim()
+    case .inet, .inet6: break
+    }
   }
 
   /// Connects once and leaves, so that libmilter's listener wakes.
   func knock() {
-    let family: Int32
-    let (host, port): (String, UInt16)
+    if let descriptor = address?.connect(seconds: 0).descriptor { close(descriptor) }
+  }
+
+  /// Where to connect to.
+  var address: SocketAddress? {
     switch place {
-    case .unix(let path):
-      _ = UnixSocket(path: path).probe()
-      return
-    case .inet(let h, let p): (family, host, port) = (AF_INET, h, p)
-    case .inet6(let h, let p): (family, host, port) = (AF_INET6, h, p)
+    case .unix(let path): SocketAddress(path: path)
+    case .inet(let host, let port): SocketAddress(host: host, port: port, family: AF_INET)
+    case .inet6(let host, let port): SocketAddress(host: host, port: port, family: AF_INET6)
+    case .passed(let descriptor): PassedSocket(descriptor: descriptor).address
     }
-    var hints = addrinfo()
-    hints.ai_family = family
-    hints.ai_socktype = Int32(SOCK_STREAM.rawValue)
-    var found: UnsafeMutablePointer<addrinfo>?
-    guard getaddrinfo(host, String(port), &hints, &found) == 0, let address = found else { return }
-    defer { freeaddrinfo(found) }
-    let descriptor = Glibc.socket(family, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-    guard descriptor >= 0 else { return }
-    defer { Glibc.close(descriptor) }
-    _ = Glibc.connect(descriptor, address.pointee.ai_addr, address.pointee.ai_addrlen)
   }
 
   /// Who listens there now, where the system tells.
@@ -96,6 +102,7 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
     switch place {
     case .unix(let path): UnixSocket(path: path).holder
     case .inet(_, let port), .inet6(_, let port): SocketHolder.listening(onPort: port)
+    case .passed: nil
     }
   }
 }

@@ -222,8 +222,12 @@ public enum PolicyReader {
     }
     if let place = reader.text(placeNode, what) {
       if let problem = check(place) { reader.error("\(what): \(problem)", at: placeNode) } else { socket.place = place }
-      if place.hasPrefix("inet"), node.mapping != nil, let idle = node["group"] ?? node["mode"] {
-        reader.warn("a network socket has neither group nor mode: they have no effect", at: idle)
+      if node.mapping != nil, let idle = node["group"] ?? node["mode"] {
+        if place.hasPrefix("inet") {
+          reader.warn("a network socket has neither group nor mode: they have no effect", at: idle)
+        } else if place.hasPrefix("fd:") {
+          reader.warn("whoever passes the socket sets its group and mode: they have no effect here", at: idle)
+        }
       }
     }
     return socket

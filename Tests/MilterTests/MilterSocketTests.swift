@@ -11,12 +11,16 @@ struct MilterSocketTests {
     #expect(try MilterSocket("local:/run/a.sock").place == .unix(path: "/run/a.sock"))
     #expect(try MilterSocket("/run/a.sock").place == .unix(path: "/run/a.sock"))
     #expect(try MilterSocket("inet:8025@127.0.0.1").place == .inet(host: "127.0.0.1", port: 8025))
+    #expect(try MilterSocket("fd:3").place == .passed(descriptor: 3))
     #expect(try MilterSocket("inet6:8025@::1").place == .inet6(host: "::1", port: 8025))
   }
 
   @Test(
     "Anything else is refused with its reason",
-    arguments: ["", "unix:", "tcp:1@h", "inet:0@h", "inet:70000@h", "inet:25", "inet:25@", "inet:x@h", "relative/path"])
+    arguments: [
+      "", "unix:", "tcp:1@h", "inet:0@h", "inet:70000@h", "inet:25", "inet:25@", "inet:x@h", "relative/path",
+      "fd:", "fd:2", "fd:milter",
+    ])
   func bad(_ text: String) {
     #expect(throws: MilterSocket.Problem.self) { try MilterSocket(text) }
   }

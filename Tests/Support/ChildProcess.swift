@@ -11,8 +11,10 @@ public final class ChildProcess {
   /// - Parameters:
   ///   - output: the file that takes standard output; made anew.
   ///   - errors: the same for standard error; nothing sends it to `output`.
+  ///   - passing: a descriptor that the child gets as its descriptor 3.
   public init(
-    _ arguments: [String], environment: [String: String] = [:], output: String, errors: String? = nil
+    _ arguments: [String], environment: [String: String] = [:], output: String, errors: String? = nil,
+    passing: Int32? = nil
   ) throws {
     var actions = posix_spawn_file_actions_t()
     posix_spawn_file_actions_init(&actions)
@@ -25,7 +27,8 @@ public final class ChildProcess {
       posix_spawn_file_actions_adddup2(&actions, 1, 2)
     }
     // Sockets of tests that run at the same time must not live on in the child; glibc does not mind gaps.
-    for descriptor in Int32(3)..<512 { posix_spawn_file_actions_addclose(&actions, descriptor) }
+    if let passing { posix_spawn_file_actions_adddup2(&actions, passing, 3) }
+    for descriptor in Int32(passing == nil ? 3 : 4)..<512 { posix_spawn_file_actions_addclose(&actions, descriptor) }
     // A parent that waits for signals has them blocked; its children take them.
     var attributes = posix_spawnattr_t()
     posix_spawnattr_init(&attributes)

@@ -10,6 +10,8 @@ public final class TestDaemon {
   private let logKind: Log
   private let readyWords: String?
   private let arguments: [String]
+  private let environment: [String: String]
+  private let passing: Int32?
   private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
 
@@ -23,13 +25,18 @@ public final class TestDaemon {
   ///   - policy: YAML without `listen:`, which the daemon brings.
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
   ///   - arguments: of `mailwarden run`, beside `--config`.
+  ///   - environment: beside that of the tests.
+  ///   - passing: a listening socket that the daemon gets as its descriptor 3, for `milter: fd:3`.
   ///   - readyWords: what the log says once it is ready; nothing where the log does not tell.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
   public init(
     policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [],
     milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
-    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready "
+    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready ",
+    environment: [String: String] = [:], passing: Int32? = nil
   ) throws {
+    self.environment = environment
+    self.passing = passing
     self.folder = try folder ?? TemporaryFolder()
     logKind = log
     self.readyWords = readyWords
@@ -62,7 +69,8 @@ public final class TestDaemon {
       unreadPipe = open(folder.file("log"), O_RDWR | O_NONBLOCK | O_CLOEXEC)
     }
     let process = try ChildProcess(
-      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, output: folder.file("log"))
+      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, environment: environment,
+      output: folder.file("log"), passing: passing)
     self.process = process
     try eventually("the daemon is ready") {
       guard logKind == .file, let readyWords else {

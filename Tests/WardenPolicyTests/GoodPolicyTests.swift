@@ -360,11 +360,15 @@ struct GoodPolicyTests {
     _ = try readGood(text + PolicyText.rule, warnings: ["good.yaml:1:21: warning: \(network) exempts everybody"])
   }
 
-  @Test("Group and mode of a network socket are told to have no effect")
-  func networkSocket() throws {
-    let listen = "listen: {milter: {socket: inet:8891@localhost, mode: 0600}}\n"
-    let warning = "good.yaml:1:54: warning: a network socket has neither group nor mode: they have no effect"
-    #expect(try readGood(listen + PolicyText.rule, warnings: [warning]).milter.place == "inet:8891@localhost")
+  @Test(
+    "Group and mode of a socket that has none, or that others open, are told to have no effect",
+    arguments: [
+      ("inet:8891@localhost", "1:54: warning: a network socket has neither group nor mode: they have no effect"),
+      ("fd:3", "1:39: warning: whoever passes the socket sets its group and mode: they have no effect here"),
+    ])
+  func idleMode(_ place: String, _ warning: String) throws {
+    let listen = "listen: {milter: {socket: \(place), mode: 0600}}\n"
+    #expect(try readGood(listen + PolicyText.rule, warnings: ["good.yaml:\(warning)"]).milter.place == place)
   }
 
   @Test("Warnings stand beside errors, in the order of the file")

@@ -5,7 +5,7 @@ import WardenCore
 
 /// Stands in for libmilter's forms of a socket.
 func socketCheck(_ place: String) -> String? {
-  if place.hasPrefix("unix:/") || place.hasPrefix("inet:") { return nil }
+  if ["unix:/", "inet:", "fd:"].contains(where: place.hasPrefix) { return nil }
   return "\"\(place)\" is not a socket; write unix:/path or inet:port@host"
 }
 

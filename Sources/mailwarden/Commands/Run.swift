@@ -30,6 +30,7 @@ struct Run: ParsableCommand {
   func run() throws {
     // Before any thread exists.
     Signals.block()
+    let notifier = Notifier.fromEnvironment()
     let file = PolicyFile(path: config.config)
     let read = file.read()
     for diagnostic in read.diagnostics { printError(diagnostic.description) }
@@ -42,7 +43,8 @@ struct Run: ParsableCommand {
     let logger = Logger(label: "mailwarden") { _ in LineLogHandler(format: format, level: level) }
     defer { LogWriter.shared.flush(milliseconds: 1_000) }
     do {
-      try Daemon(file: file, configuration: configuration, recording: record, logger: logger).run()
+      try Daemon(file: file, configuration: configuration, recording: record, notifier: notifier, logger: logger)
+        .run()
     } catch {
       logger.critical("\(error)")
       throw ExitCode.failure

@@ -24,6 +24,8 @@ final class Daemon: Sendable {
   private static let fewDescriptors: rlim_t = 4_096
   /// How long the control socket's last answers may take.
   private static let serviceSeconds = 1.0
+  /// How long the milter may take to answer the daemon's own question whether it is there.
+  private static let answerSeconds = 5
 
   private let file: PolicyFile
   private let configuration: Configuration
@@ -51,10 +53,15 @@ final class Daemon: Sendable {
   private let server: MilterServer
   private let sockets = Locked([OpenSocket]())
   private let started: Timestamp
+  /// Nothing where no service manager listens.
+  private let notifier: Notifier?
 
   /// - Parameter recording: the file that every event is to be written to.
-  init(file: PolicyFile, configuration: Configuration, recording: String?, logger: Logger) throws {
+  init(
+    file: PolicyFile, configuration: Configuration, recording: String?, notifier: Notifier?, logger: Logger
+  ) throws {
     self.file = file
+    self.notifier = notifier
     self.configuration = configuration
     self.logger = logger
     started = clock.now()
@@ -145,7 +152,11 @@ final class Daemon: Sendable {
         "web": "\(configuration.web.map { "\($0)" } ?? "none")", "policy": "\(file.path)",
         "rules": "\(configuration.policy.rules.count)", "version": "\(Version.text)",
       ])
+    let heartbeat = notifier.map { [server] notifier in
+      Heartbeat(notifier, isAnswered: { server.answers(withinSeconds: Self.answerSeconds) }, status: { self.summary })
+    }
     serveSignals()
+    heartbeat?.stop()
     stop(milter, [listening, telling] + services)
     if milter.hasFailed.withLock({ $0 }) { throw ExitError(description: "the milter stopped by itself") }
     logger.notice("stopped")
@@ -345,6 +356,11 @@ final class Daemon: Sendable {
 
   // MARK: - Running
 
+  /// What `systemctl status` shows.
+  private var summary: String {
+    "\(server.openSessions) sessions open, \(engine.status(at: clock.now()).penalties) penalties"
+  }
+
   private func serveSignals() {
     while true {
       switch Signals.wait() {
@@ -457,8 +473,11 @@ final class Daemon: Sendable {
   private func stop(_ milter: MilterThread, _ services: [Services]) {
     server.drain()
     logger.notice("stopping", metadata: ["sessions": "\(server.openSessions)"])
+    notifier?.tell("STOPPING=1", "STATUS=waiting for \(server.openSessions) sessions to end")
     let slice: Int32 = 20
-    for _ in 0..<(Self.drainMilliseconds / slice) where server.openSessions > 0 {
+    for round in 0..<(Self.drainMilliseconds / slice) {
+      // A connection that has only just been accepted is not a session before it has negotiated.
+      if round > 0, server.openSessions == 0 { break }
       if Signals.stopArrives(withinMilliseconds: slice) { break }
     }
     if server.openSessions > 0 {
