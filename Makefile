@@ -90,5 +90,4 @@ clean: ## remove everything that was built
 	rm -rf .build
 
 # None of them is a file.
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/.PHONY: help deps build run demo test bench fuzz sanitize faults soak hijacks screenshots sbom captures check format clean
-/p' $(MAKEFILE_LIST))
+.PHONY: $(shell sed -n 's/^\([a-z-]*\): .*/\1/p' $(MAKEFILE_LIST))
