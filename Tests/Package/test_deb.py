@@ -318,6 +318,8 @@ def show_all(box, package):
     box.do("apt-get", "-q", "-y", "purge", "sendmail", "sendmail-bin", "sendmail-base", "sendmail-cf")
     claim("without any MTA it goes on", is_active(box))
     box.install("postfix")
+    # Sendmail has left its aliases, without the table that Postfix makes of them.
+    box.do("newaliases")
     show_postfix(box)
     box.do("systemctl", "restart", "postfix")
     reply = until("Postfix is back", lambda: try_mail(box))
