@@ -64,7 +64,16 @@ hijacks: deps ## what the default policy and plain limits do to 20 hijacks among
 captures: deps ## make the screens of top in docs/screens anew, from live traffic in a real terminal
 	MAILWARDEN_SCREENS=$(CURDIR)/docs/screens swift test --filter 'TopTests/screens'
 
-check: ## format, lint, build without warnings, unit tests
+man: ## make docs/mailwarden.schema.json and mailwarden.yaml(5) anew, from the policy's keys as they are declared
+	swift build --product mailwarden
+	$(DEBUG_BIN)/mailwarden check --schema > docs/mailwarden.schema.json
+	Scripts/policy-manual.py docs/man/mailwarden.yaml.5.in docs/mailwarden.schema.json > docs/man/mailwarden.yaml.5
+
+docs: ## the libraries' documentation: .build/docs/Milter and .build/docs/WardenCore
+	@Scripts/docs.sh
+
+check: ## format, lint, links, build without warnings, unit tests
+	Scripts/links.py
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
 	swift build --build-tests -Xswiftc -warnings-as-errors
 	swift test --skip-build --filter 'WardenCoreTests|WardenPolicyTests|WardenScreenTests|MilterTests'
@@ -75,4 +84,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures check format clean
+.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures man docs check format clean
