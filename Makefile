@@ -78,7 +78,16 @@ test-deb: deb ## install, upgrade and remove the package on a Debian 12 of its o
 	lintian --fail-on error --tag-display-limit 0 .build/deb/*.changes
 	Tests/Package/test_deb.py .build/deb/*.deb
 
-check: ## format, lint, build without warnings, unit tests
+man: ## make docs/mailwarden.schema.json and mailwarden.yaml(5) anew, from the policy's keys as they are declared
+	swift build --product mailwarden
+	$(DEBUG_BIN)/mailwarden check --schema > docs/mailwarden.schema.json
+	Scripts/policy-manual.py docs/man/mailwarden.yaml.5.in docs/mailwarden.schema.json > docs/man/mailwarden.yaml.5
+
+docs: ## the libraries' documentation: .build/docs/Milter and .build/docs/WardenCore
+	@Scripts/docs.sh
+
+check: ## format, lint, links, build without warnings, unit tests
+	Scripts/links.py
 	swift format lint --strict --recursive --configuration .swift-format Package.swift Sources Tests Examples Benchmarks
 	swift build --build-tests
 	swift test --skip-build --filter 'WardenCoreTests|WardenPolicyTests|WardenScreenTests|MilterTests'

@@ -145,7 +145,9 @@ let package = Package(
       name: "WardenTestKit", dependencies: ["MilterClient", "WardenCore", "WardenScript"], path: "Tests/Support",
       exclude: ["mta"]),
     .testTarget(name: "WardenCoreTests", dependencies: ["WardenCore"]),
-    .testTarget(name: "WardenPolicyTests", dependencies: ["WardenPolicy"], exclude: ["BadPolicies"]),
+    .testTarget(
+      name: "WardenPolicyTests", dependencies: ["WardenPolicy", "WardenTestKit"],
+      exclude: ["BadPolicies", "beyond-the-schema.txt"]),
     .testTarget(
       name: "WardenAlertsTests",
       dependencies: ["WardenAlerts", "WardenTestKit", .product(name: "Logging", package: "swift-log")],

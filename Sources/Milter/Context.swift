@@ -63,6 +63,7 @@ public struct Context: @unchecked Sendable {
 
 /// libmilter, or the system under it, would not do something; `FaultPolicy` turns it into an answer.
 public enum MilterFault: Error, CustomStringConvertible {
+  /// What could not be done: `add the header field X-Recipients`.
   case refused(String)
 
   public var description: String {

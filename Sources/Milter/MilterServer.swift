@@ -14,6 +14,7 @@ public final class MilterServer: Sendable {
   public typealias TimeReport = @Sendable (_ stage: Stage, _ nanoseconds: Int) -> Void
 
   let name: String
+  /// Where MTAs connect.
   public let socket: MilterSocket
   private let faultPolicy: @Sendable () -> FaultPolicy
   private let reportFault: FaultReport
@@ -31,7 +32,9 @@ public final class MilterServer: Sendable {
 
   /// - Parameters:
   ///   - name: what libmilter and the MTA call the milter in their logs.
+  ///   - socket: where MTAs connect.
   ///   - faultPolicy: asked at each fault, so that it can change while running.
+  ///   - reportFault: hears of each fault.
   ///   - reportTime: costs two looks at a clock a call; nothing where it is left out.
   ///   - makeSession: called at negotiation, once a session; settles what the session asks of the MTA.
   public init(

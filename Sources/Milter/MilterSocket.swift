@@ -4,20 +4,32 @@ import Glibc
 /// Where a milter listens, in libmilter's words: `unix:/path` (or `local:`, or a bare path), `inet:port@host`,
 /// `inet6:port@host`; `fd:N` for a socket that a service manager passes (Debian's libmilter).
 public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
+  /// A file, or an address and port.
   public enum Place: Sendable, Hashable {
+    /// An absolute path of at most 106 bytes.
     case unix(path: String)
+    /// IPv4, by name or number.
     case inet(host: String, port: UInt16)
+    /// IPv6, by name or number.
     case inet6(host: String, port: UInt16)
+    /// A listening socket that is open already.
     case passed(descriptor: Int32)
   }
 
+  /// What the text names.
   public let place: Place
 
+  /// Why a socket cannot be used.
   public enum Problem: Error, Equatable, CustomStringConvertible {
+    /// The text is none of the forms.
     case form(String)
+    /// The port is no number from 1 to 65535.
     case port(String)
+    /// The descriptor is no number above 2.
     case descriptor(String)
+    /// The path has so many bytes, more than 106.
     case pathLength(Int)
+    /// A living process listens there, known where the system tells.
     case inUse(socket: String, holder: SocketHolder?)
 
     public var description: String {
@@ -32,6 +44,7 @@ public struct MilterSocket: Sendable, Hashable, CustomStringConvertible {
     }
   }
 
+  /// Reads the form that libmilter has: `unix:/run/x.sock`, `inet:8890@127.0.0.1`.
   public init(_ text: String) throws(Problem) {
     if text.hasPrefix("/") {
       place = .unix(path: text)

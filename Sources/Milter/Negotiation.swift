@@ -9,10 +9,15 @@ public struct Negotiation: Sendable {
   public struct Actions: OptionSet, Sendable, Hashable {
     public let rawValue: UInt
     public init(rawValue: UInt) { self.rawValue = rawValue }
+    /// `SMFIF_ADDHDRS`: ``Context/addHeader(_:_:)``.
     public static let addHeaders = Actions(rawValue: UInt(SMFIF_ADDHDRS))
+    /// `SMFIF_CHGHDRS`.
     public static let changeHeaders = Actions(rawValue: UInt(SMFIF_CHGHDRS))
+    /// `SMFIF_ADDRCPT`.
     public static let addRecipients = Actions(rawValue: UInt(SMFIF_ADDRCPT))
+    /// `SMFIF_DELRCPT`.
     public static let deleteRecipients = Actions(rawValue: UInt(SMFIF_DELRCPT))
+    /// `SMFIF_QUARANTINE`: ``Context/quarantine(reason:)``.
     public static let quarantine = Actions(rawValue: UInt(SMFIF_QUARANTINE))
   }
 
@@ -60,6 +65,7 @@ public struct MacroLists: Sendable, ExpressibleByDictionaryLiteral {
   ///   `close` and `unknown`.
   public init(dictionaryLiteral elements: (Stage, [Macro])...) { self.init(Dictionary(uniqueKeysWithValues: elements)) }
 
+  /// The same from a dictionary.
   public init(_ lists: [Stage: [Macro]]) {
     texts = lists.compactMap { stage, macros in
       guard let macroStage = stage.macroStage, !macros.isEmpty else { return nil }

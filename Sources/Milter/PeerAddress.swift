@@ -3,14 +3,23 @@ import Glibc
 
 /// The SMTP client's address.
 public struct PeerAddress: Sendable, Hashable {
-  public enum Family: Sendable, Hashable { case ipv4, ipv6 }
+  /// IPv4 or IPv6; the MTA's other families are no addresses.
+  public enum Family: Sendable, Hashable {
+    /// Four bytes.
+    case ipv4
+    /// Sixteen bytes.
+    case ipv6
+  }
+  /// Which of the two it is.
   public let family: Family
   /// IPv6: the 16 bytes in network order as two halves. IPv4: `high` is 0 and `low` holds the 4 bytes.
   public let high: UInt64
+  /// The other half; of IPv4 the whole address.
   public let low: UInt64
   /// 0 for a message that Postfix takes from the local `sendmail` program.
   public let port: UInt16
 
+  /// Made of its parts, as they are described.
   public init(family: Family, high: UInt64, low: UInt64, port: UInt16) {
     (self.family, self.high, self.low, self.port) = (family, high, low, port)
   }

@@ -14,9 +14,13 @@ public struct SMTPReply: Sendable, Hashable {
   /// At least one line; at most 32 of at most 900 bytes each, in which a `%` takes two.
   public let lines: [String]
 
+  /// Why these cannot be a reply.
   public enum Problem: Error, Equatable, CustomStringConvertible {
+    /// Not from 400 to 599.
     case code(Int)
+    /// Not of RFC 3463's form, or not of class 4 or 5.
     case enhancedCode(String)
+    /// The enhanced code is of another class than the code.
     case classMismatch(code: Int, enhancedCode: String)
 
     public var description: String {
@@ -32,6 +36,7 @@ public struct SMTPReply: Sendable, Hashable {
   static let lineBytes = 900
   static let maximumLines = Int(MLREPLY_LINES)
 
+  /// Checks the codes, and makes the lines safe for both MTAs: what is too long or too much is left out.
   public init(code: Int, enhancedCode: String? = nil, lines: [String]) throws(Problem) {
     guard (400...599).contains(code) else { throw .code(code) }
     if let enhancedCode {

@@ -4,35 +4,58 @@ import CLibmilter
 ///
 /// `connect`, `helo`\*, ( `mail`, `recipient`\*, `data`, `header`\*, `endOfHeaders`, `body`\*, `endOfMessage` | `abort` )\*, `close`.
 public enum Stage: UInt8, CaseIterable, Sendable {
-  case connect  // xxfi_connect
-  case helo  // xxfi_helo: HELO or EHLO; again after STARTTLS
-  case mail  // xxfi_envfrom: MAIL FROM
-  case recipient  // xxfi_envrcpt: RCPT TO
-  case data  // xxfi_data
-  case header  // xxfi_header: once a header field
-  case endOfHeaders  // xxfi_eoh
-  case body  // xxfi_body: once a chunk of up to 64 KiB
-  case endOfMessage  // xxfi_eom
-  case abort  // xxfi_abort: the transaction is given up; can come without `mail`
-  case close  // xxfi_close: the session ends; can come without `connect`
-  case unknown  // xxfi_unknown: a command that the MTA does not know
+  /// `xxfi_connect`.
+  case connect
+  /// `xxfi_helo`: HELO or EHLO; again after STARTTLS.
+  case helo
+  /// `xxfi_envfrom`: MAIL FROM.
+  case mail
+  /// `xxfi_envrcpt`: RCPT TO.
+  case recipient
+  /// `xxfi_data`.
+  case data
+  /// `xxfi_header`: once a header field.
+  case header
+  /// `xxfi_eoh`.
+  case endOfHeaders
+  /// `xxfi_body`: once a chunk of up to 64 KiB.
+  case body
+  /// `xxfi_eom`.
+  case endOfMessage
+  /// `xxfi_abort`: the transaction is given up; can come without `mail`.
+  case abort
+  /// `xxfi_close`: the session ends; can come without `connect`.
+  case close
+  /// `xxfi_unknown`: a command that the MTA does not know.
+  case unknown
 }
 
 /// A set of stages.
 public struct Stages: OptionSet, Sendable, Hashable {
   public let rawValue: UInt16
   public init(rawValue: UInt16) { self.rawValue = rawValue }
+  /// The set of one stage.
   public init(_ stage: Stage) { rawValue = 1 << UInt16(stage.rawValue) }
 
+  /// ``Stage/connect`` alone.
   public static let connect = Stages(.connect)
+  /// ``Stage/helo`` alone.
   public static let helo = Stages(.helo)
+  /// ``Stage/mail`` alone.
   public static let mail = Stages(.mail)
+  /// ``Stage/recipient`` alone.
   public static let recipient = Stages(.recipient)
+  /// ``Stage/data`` alone.
   public static let data = Stages(.data)
+  /// ``Stage/header`` alone.
   public static let header = Stages(.header)
+  /// ``Stage/endOfHeaders`` alone.
   public static let endOfHeaders = Stages(.endOfHeaders)
+  /// ``Stage/body`` alone.
   public static let body = Stages(.body)
+  /// ``Stage/endOfMessage`` alone.
   public static let endOfMessage = Stages(.endOfMessage)
+  /// ``Stage/unknown`` alone.
   public static let unknown = Stages(.unknown)
 
   /// Every stage that an MTA can be asked to leave out. `endOfMessage`, `abort` and `close` always come.
@@ -40,6 +63,7 @@ public struct Stages: OptionSet, Sendable, Hashable {
     .connect, .helo, .mail, .recipient, .data, .header, .endOfHeaders, .body, .endOfMessage, .unknown,
   ]
 
+  /// Whether the stage is one of them.
   public func contains(_ stage: Stage) -> Bool { contains(Stages(stage)) }
 }
 

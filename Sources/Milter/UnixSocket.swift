@@ -6,7 +6,9 @@ public struct UnixSocket: Sendable {
   /// The longest path, in bytes, that fits into a `sockaddr_un` with its NUL; libmilter wants one byte more.
   public static let pathBytes = 106
 
+  /// Absolute, of at most ``pathBytes`` bytes.
   public let path: String
+  /// A socket at that path, whether there is one or not.
   public init(path: String) { self.path = path }
 
   /// glibc's `struct ucred`, which needs _GNU_SOURCE to be seen.
@@ -16,6 +18,7 @@ public struct UnixSocket: Sendable {
     var gid: UInt32 = 0
   }
 
+  /// Who is at the other end.
   public enum Listener: Sendable, Equatable {
     /// No file there, or none that listens.
     case nobody
@@ -49,6 +52,7 @@ public struct UnixSocket: Sendable {
     return .process(SocketHolder(pid: credentials.pid))
   }
 
+  /// Who listens there, where the system tells.
   public var holder: SocketHolder? {
     if case .process(let holder) = probe() { holder } else { nil }
   }
@@ -60,6 +64,7 @@ public struct UnixSocket: Sendable {
     return Identity(device: UInt64(status.st_dev), inode: UInt64(status.st_ino))
   }
 
+  /// Which file it is, whatever it is called: a new one at the same path is another.
   public struct Identity: Sendable, Equatable {
     let device: UInt64
     let inode: UInt64
@@ -89,6 +94,7 @@ public struct UnixSocket: Sendable {
 
 /// The process behind a listening socket.
 public struct SocketHolder: Sendable, Equatable, CustomStringConvertible {
+  /// The process id.
   public let pid: Int32
   /// The command's short name.
   public let command: String?

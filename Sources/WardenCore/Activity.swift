@@ -47,6 +47,7 @@ public final class Activity: Sendable {
     }
   }
 
+  /// A minute that is over, with what each key did in it.
   public struct Slice: Sendable, Equatable {
     /// When the minute began.
     public let minute: Timestamp
@@ -79,6 +80,7 @@ public final class Activity: Sendable {
   /// Counts of keys that had no room; the server's own always have.
   public var dropped: Int { state.withLock { $0.dropped } }
 
+  /// Takes note of an event and what became of it.
   public func note(_ event: Event, _ decision: Decision) {
     let passes = event.step == .endOfMessage && !decision.isRefused
     let wants = passes && !event.wants.isEmpty

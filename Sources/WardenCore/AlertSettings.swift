@@ -1,6 +1,8 @@
 /// Who is told of what has happened, how, and how often.
 public struct AlertSettings: Sendable, Equatable {
+  /// To whom mail goes, and how.
   public struct Mail: Sendable, Equatable {
+    /// How mail leaves.
     public enum Way: Sendable, Equatable {
       /// A program that takes a message as `sendmail` does, and its first arguments.
       case program([String])
@@ -27,6 +29,7 @@ public struct AlertSettings: Sendable, Equatable {
     }
   }
 
+  /// A web address that is told.
   public struct Webhook: Sendable, Equatable {
     public var url: String
     /// The path of the file with what signs; nothing: unsigned.

@@ -6,6 +6,7 @@ public enum Attribute: UInt8, CaseIterable, Sendable, Hashable {
   case senders, senderDomains, recipients, recipientDomains
   case passwords
 
+  /// All that there is to know of an attribute.
   public struct Declaration: Sendable {
     /// As the policy file writes it.
     public let name: String

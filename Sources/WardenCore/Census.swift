@@ -1,5 +1,6 @@
 /// What holds now, by rule.
 public struct Census: Sendable {
+  /// Blocks of one rule on one kind of key.
   public struct PenaltyGroup: Hashable, Sendable {
     /// Or `administrator`.
     public let rule: String
@@ -11,6 +12,7 @@ public struct Census: Sendable {
 }
 
 extension Engine {
+  /// Counts what holds at that time.
   public func census(at now: Timestamp) -> Census {
     Census(
       penalties: box.withLock { box in

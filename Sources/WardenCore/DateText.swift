@@ -1,5 +1,6 @@
 /// Dates as people write them into policies and scripts: `2026-12-01`, which is its beginning in UTC, or `2026-12-01T18:00:00+01:00`.
 public enum DateText {
+  /// Nothing where the text is no date of that form.
   public static func timestamp(_ text: String) -> Timestamp? {
     let text = Array(text.utf8)
     guard text.count >= 10, let days = days(text[..<10]) else { return nil }

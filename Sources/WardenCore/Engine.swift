@@ -66,6 +66,8 @@ public final class Engine: Sendable {
   }
 
   /// - Parameters:
+  ///   - policy: what holds until ``replace(policy:)``.
+  ///   - bounds: of all but the counters.
   ///   - roots: a seed that nobody outside can know, wherever the events come from outside.
   ///   - keepsChanges: whether somebody will ask for what has changed, to store it.
   ///   - peaks: what notes how near each key comes to its limits.
@@ -125,6 +127,7 @@ public final class Engine: Sendable {
 
   // MARK: - Deciding
 
+  /// Counts the event and decides on what it asks for; see the library's first page.
   public func decide(_ event: Event) -> Decision {
     let (book, realms, table) = rules.withLock { rules in
       if let host = event.host { rules.realms.learn(host: host) }
@@ -561,6 +564,7 @@ public final class Engine: Sendable {
     totals.withLock { $0.restore(minutes: minutes, hours: hours) }
   }
 
+  /// What there is to say of the engine at that time.
   public func status(at now: Timestamp) -> EngineStatus {
     let (book, table) = rules.withLock { ($0.book, $0.table) }
     let figures = table.figures()

@@ -1,5 +1,6 @@
 /// A rule tripped on a key: from the first trip until the rule has been quiet.
 public struct Episode: Sendable, Equatable, Codable {
+  /// There is one episode at a time of a rule and a key.
   public struct ID: Sendable, Hashable, Codable {
     public let rule: String
     public let key: Key
@@ -32,6 +33,7 @@ public struct Episode: Sendable, Equatable, Codable {
   /// The rule's commands that have been carried out for it.
   public internal(set) var ran: Set<String> = []
 
+  /// The block that came of it.
   public struct Block: Sendable, Equatable, Codable {
     public let key: Key
     public let since: Timestamp
@@ -83,6 +85,7 @@ public struct Episode: Sendable, Equatable, Codable {
     (refused, held) = (0, 0)
   }
 
+  /// Whether the rule has been quiet for long enough.
   public func isOver(at now: Timestamp) -> Bool { quietAt <= now }
 
   /// How bad it is: one more for each doubling of what the limit allows, and one for a block. A rise is an escalation.
@@ -107,6 +110,7 @@ public struct Episode: Sendable, Equatable, Codable {
     return now >= told.at + again && last > told.at ? .goesOn : nil
   }
 
+  /// What somebody should hear of it.
   public enum News: String, Sendable, Codable {
     case opened, escalated
     case goesOn = "goes-on"

@@ -182,6 +182,7 @@ public struct Event: Sendable {
 
 /// What the engine says to an event.
 public struct Decision: Sendable {
+  /// What becomes of what was asked for.
   public enum Verdict: Sendable {
     case goOn
     /// The whole connection is exempt from everything: nothing more needs to be asked.
@@ -203,6 +204,7 @@ public struct Decision: Sendable {
   }
 }
 
+/// A refusal and its reason.
 public struct Refusal: Sendable, Equatable {
   public let code: ReplyCode
   /// At least one.
@@ -214,6 +216,7 @@ public struct Refusal: Sendable, Equatable {
 
 /// Something for the log and for alerts; made by the engine, acted on elsewhere.
 public struct Notice: Sendable, Equatable {
+  /// What there is to hear.
   public enum Kind: Sendable, Hashable {
     /// A rule with `alert` tripped: the first time in this episode.
     case alert

@@ -35,7 +35,7 @@ public struct RecordedEvent: Sendable {
     }
   }
 
-  /// - Parameter seed: a secret of whoever records.
+  /// An event and what was decided, as they are recorded; the seed, a secret of whoever records, hides passwords.
   public init(_ event: Event, _ decision: Decision, hashing seed: HashSeed) {
     var event = event
     event.password = event.password.map { password in

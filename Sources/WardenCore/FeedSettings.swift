@@ -15,6 +15,7 @@ public struct FeedSettings: Sendable, Equatable {
     }
   }
 
+  /// A mail log.
   public enum Log: Sendable, Hashable {
     /// A file's absolute path.
     case file(String)

@@ -51,7 +51,6 @@ public enum Match: Sendable, Hashable, Codable {
     ("authenticated", .authenticated), ("anonymous", .anonymous), ("bounces", .bounces), ("forwards", .forwards),
     ("lists", .lists), ("new-network", .newNetwork), ("failed-logins", .failedLogins),
   ]
-  public static let wordsWithValue = ["daemon", "network", "user", "group", "sender-domain"]
 
   /// Whether it is known only once the client has had the chance to log in.
   var isAboutLogin: Bool {

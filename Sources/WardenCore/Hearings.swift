@@ -33,8 +33,7 @@ public struct Hearings: Sendable {
 
   public init(capacity: Int = 200_000) { self.capacity = capacity }
 
-  /// What of an event is new.
-  /// - Parameter teller: 0…31; each source, and each kind of line of a log, is another.
+  /// What of an event is new. The teller is 0…31: each source, and each kind of line of a log, is another.
   /// - Returns: how many times it is new to the address, and to the user.
   public mutating func hear(
     _ signal: Signal, _ count: Int = 1, ip: IPAddress?, user: String?, from teller: Int, at now: Timestamp

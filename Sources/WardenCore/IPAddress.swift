@@ -87,6 +87,7 @@ public struct Network: Hashable, Sendable {
     }
   }
 
+  /// Whether the address lies in it; one of the other family never does.
   public func contains(_ other: IPAddress) -> Bool {
     address.isV4 == other.isV4 && Network(of: other, prefix: prefix).address == address
   }

@@ -106,6 +106,7 @@ extension Key: CustomStringConvertible {
     parts.map { $0 == .server ? "server" : "\($0.kind.name):\(Self.escaped($0.value))" }.joined(separator: ",")
   }
 
+  /// Why a text is no key.
   public enum Problem: Error, Equatable, CustomStringConvertible {
     case kind(String)
     case value(kind: KeyKind, text: String)
@@ -180,6 +181,7 @@ public enum Bounded {
   /// RFC 5321 allows an address 254 bytes; what is longer is no honest address.
   static let bytes = 256
 
+  /// The text itself up to 256 bytes; beyond that its beginning and a hash of all of it.
   public static func text(_ text: String) -> String {
     guard text.utf8.count > bytes else { return text }
     // FNV-1a, for its fixed value across restarts; a collision would only merge two over-long names.

@@ -37,6 +37,7 @@ public final class Locked<Value>: @unchecked Sendable {
 
   deinit { mutex.destroy() }
 
+  /// Calls `body` with the value while nobody else can. Never call it again from within.
   public func withLock<Result>(_ body: (inout Value) throws -> Result) rethrows -> Result {
     mutex.lock()
     defer { mutex.unlock() }

@@ -3,6 +3,7 @@
 ///
 /// Bounded; beyond that the half that stayed furthest from its limits goes, and is counted.
 public final class Peaks: Sendable {
+  /// How near a key came to one limit.
   public struct Peak: Sendable, Equatable {
     public let key: Key
     public let rule: String

@@ -35,6 +35,7 @@ public struct Policy: Sendable, Equatable {
   }
 }
 
+/// How much of an address is its network, and how blocks climb.
 public struct NetworkPrefix: Sendable, Equatable {
   public var v4: Int
   public var v6: Int
@@ -51,6 +52,7 @@ public struct NetworkPrefix: Sendable, Equatable {
     self.climbAfter = climbAfter
   }
 
+  /// The network that an address counts for.
   public func network(of address: IPAddress) -> Network {
     Network(of: address, prefix: address.isV4 ? v4 : v6)
   }
@@ -67,9 +69,10 @@ public struct Exemptions: Sendable, Equatable {
     self.users = users
   }
 
+  /// The network by which an address is exempt, if it is.
   public func covers(_ address: IPAddress) -> Network? { networks.first { $0.contains(address) } }
 
-  /// - Parameter user: in its one form; the policy may write it with a realm of the server's own.
+  /// Whether the user, in its one form, is exempt; the policy may write it with a realm of the server's own.
   public func covers(user: String, realms: LocalRealms) -> Bool {
     if users.isEmpty { return false }
     return users.contains(user) || realms.names.contains { users.contains("\(user)@\($0)") }
@@ -78,6 +81,7 @@ public struct Exemptions: Sendable, Equatable {
 
 /// A condition on counts, and what follows from it.
 public struct Rule: Sendable, Equatable {
+  /// Whether a rule acts, or only tells what it would have done.
   public enum Mode: String, Sendable, CaseIterable, Codable {
     /// Says what it would have done.
     case observe
@@ -190,6 +194,7 @@ public struct Part: Sendable, Hashable {
 
 /// At most so much in every window of length `window`.
 public struct Limit: Sendable, Hashable, Codable, CustomStringConvertible {
+  /// The forms of a limit.
   public enum Bound: Sendable, Hashable, Codable {
     case count(Int)
     case usual(Usual)
@@ -257,6 +262,7 @@ public struct Limit: Sendable, Hashable, Codable, CustomStringConvertible {
 
 /// What a tripped rule does.
 public struct Consequences: Sendable, Equatable {
+  /// With 4xx or with 5xx.
   public enum Refusal: String, Sendable { case tempfail, reject }
   /// Tell the administrator, once an episode.
   public var alert: Bool
@@ -315,6 +321,7 @@ public struct Block: Sendable, Equatable {
 
 /// What holds for some instead of the rules' own limits.
 public struct Override: Sendable, Equatable, Codable {
+  /// Whom it concerns.
   public enum Target: Sendable, Hashable, Codable {
     case user(String)
     /// Users with that realm, and senders, recipients and pairs of that domain.
@@ -325,6 +332,7 @@ public struct Override: Sendable, Equatable, Codable {
     case key(Key)
   }
 
+  /// What holds instead.
   public enum Effect: Sendable, Equatable, Codable {
     /// No rule and no penalty concerns it, and nothing of it is counted.
     case exempt
@@ -368,6 +376,7 @@ public struct ReplyCode: Sendable, Hashable, Codable {
 
 /// A rule's own reply: `450 4.7.1 {user}: {count} messages in {window}`.
 public struct ReplyTemplate: Sendable, Hashable, Codable {
+  /// Text, or a field that is filled in.
   public enum Piece: Sendable, Hashable, Codable {
     case text(String)
     case field(Field)

@@ -1,6 +1,7 @@
 /// Why something was refused, or would have been: the one value that the SMTP reply, the log, the alert, the API and
 /// `explain` print.
 public struct Reason: Sendable, Hashable, Codable {
+  /// What led to it.
   public enum Cause: Sendable, Hashable, Codable {
     /// What was found of each part of the rule; at least one.
     case over([Finding])
@@ -23,6 +24,7 @@ public struct Reason: Sendable, Hashable, Codable {
     /// Of a share: its two counts.
     public let share: Share?
 
+    /// The two counts of a share.
     public struct Share: Sendable, Hashable, Codable {
       public let part: Int
       public let whole: Int

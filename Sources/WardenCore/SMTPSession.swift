@@ -91,6 +91,7 @@ public struct SMTPSession: Sendable {
   // MARK: - What the MTA shows
 
   /// - Parameters:
+  ///   - at: now.
   ///   - address: nothing where the MTA knows none.
   ///   - port: 0 for mail that the MTA takes from its own machine's programs.
   ///   - host: the MTA's own name.
@@ -117,6 +118,7 @@ public struct SMTPSession: Sendable {
   public mutating func helo(_ name: String) { subject.helo = name.isEmpty ? nil : Bounded.text(name.lowercased()) }
 
   /// - Parameters:
+  ///   - at: now.
   ///   - sender: the path as typed.
   ///   - login: the authenticated name as the MTA gives it; nothing without AUTH.
   public mutating func mail(at: Timestamp, sender: String, login: String?) throws -> Event {
@@ -145,6 +147,8 @@ public struct SMTPSession: Sendable {
   }
 
   /// - Parameters:
+  ///   - at: now.
+  ///   - fate: what the MTA itself makes of it.
   ///   - path: as typed; of all but the first looked at only where the policy needs it.
   ///   - refusals: Sendmail's `{nbadrcpts}`, which also counts the recipients that it refused without showing.
   /// - Returns: nothing where nothing has to be counted or decided yet.
@@ -183,6 +187,7 @@ public struct SMTPSession: Sendable {
     }
   }
 
+  /// DATA.
   public mutating func data() { transaction?.hasData = true }
 
   /// A field of the message's header; looked at for the marks of lists and of filters before us.
@@ -202,6 +207,7 @@ public struct SMTPSession: Sendable {
   /// Part of the message's header or body, in bytes.
   public mutating func content(bytes: Int) { transaction?.bytes += bytes }
 
+  /// The message is complete; `refusals` is as in ``recipient(at:_:path:refusals:)``.
   public mutating func endOfMessage(at: Timestamp, refusals: Int?) throws -> Event {
     guard let ending = transaction else { throw OutOfOrder(description: "the end of a message came without MAIL") }
     var happened = Tally()
@@ -222,6 +228,7 @@ public struct SMTPSession: Sendable {
     transaction = nil
   }
 
+  /// A command that the MTA does not know; nothing where nobody watches the session.
   public mutating func badCommand(at: Timestamp) -> Event? {
     cutOff = false
     guard watch == .watching else { return nil }

@@ -12,6 +12,7 @@ public enum Signal: UInt8, CaseIterable, Sendable, Hashable {
   case delivered, deferred, bounced
   case mtaDistress
 
+  /// All that there is to know of a signal.
   public struct Declaration: Sendable {
     /// As the policy file writes it.
     public let name: String

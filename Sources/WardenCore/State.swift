@@ -69,7 +69,7 @@ extension Engine {
   }
 
   /// What of a shard's counts has changed.
-  /// - Parameter body: holds up nobody's mail, however long it takes: what it is given are copies.
+  /// `body` holds up nobody's mail, however long it takes: what it is given are copies.
   /// - Returns: what to give back if it could not be stored.
   public func takeChangedRecords(
     ofShard number: Int, at now: Timestamp, _ body: (StoredRecord) -> Void
@@ -90,6 +90,7 @@ extension Engine {
 
   public var hasChangedRecords: Bool { rules.withLock { $0.table }.hasChanges }
 
+  /// Marks records as changed again that could not be stored.
   public func giveBack(records: [UInt32], ofShard number: Int) {
     rules.withLock { $0.table }.giveBack(records, ofShard: number)
   }
@@ -125,6 +126,7 @@ extension Engine {
     }
   }
 
+  /// Takes what was stored, at the start.
   public func restore(penalties: [Penalty], orders: [Override], episodes: [Episode], at now: Timestamp) {
     box.withLock { $0.restore(penalties, now: now) }
     if !penalties.isEmpty { hasPenalties.store(true, ordering: .relaxed) }
@@ -152,7 +154,7 @@ extension Engine {
   public var openEpisodes: [Episode] { episodes.withLock { Array($0.episodes.values) } }
 
   /// What there is to tell of episodes. Those that are over and need no telling are forgotten.
-  /// - Parameter again: after how long somebody is reminded of what goes on.
+  /// Of what goes on somebody is reminded after `again`.
   public func news(at now: Timestamp, again: TimeSpan) -> [(episode: Episode, news: Episode.News)] {
     episodes.withLock { $0.news(at: now, again: again) }.map { (episode: $0.0, news: $0.1) }
   }

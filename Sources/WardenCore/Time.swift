@@ -4,12 +4,15 @@ public struct Timestamp: Comparable, Hashable, Sendable {
   public init(microseconds: Int) { self.microseconds = microseconds }
 
   public static func < (a: Timestamp, b: Timestamp) -> Bool { a.microseconds < b.microseconds }
+  /// The moment that much later.
   public static func + (a: Timestamp, b: TimeSpan) -> Timestamp {
     Timestamp(microseconds: a.microseconds + b.microseconds)
   }
+  /// The moment that much earlier.
   public static func - (a: Timestamp, b: TimeSpan) -> Timestamp {
     Timestamp(microseconds: a.microseconds - b.microseconds)
   }
+  /// From `b` to `a`.
   public static func - (a: Timestamp, b: Timestamp) -> TimeSpan {
     TimeSpan(microseconds: a.microseconds - b.microseconds)
   }
@@ -20,9 +23,13 @@ public struct TimeSpan: Comparable, Hashable, Sendable {
   public var microseconds: Int
   public init(microseconds: Int) { self.microseconds = microseconds }
 
+  /// So many seconds.
   public static func seconds(_ count: Int) -> TimeSpan { TimeSpan(microseconds: count * 1_000_000) }
+  /// So many minutes.
   public static func minutes(_ count: Int) -> TimeSpan { seconds(count * 60) }
+  /// So many hours.
   public static func hours(_ count: Int) -> TimeSpan { minutes(count * 60) }
+  /// So many times 24 hours.
   public static func days(_ count: Int) -> TimeSpan { hours(count * 24) }
 
   public static func < (a: TimeSpan, b: TimeSpan) -> Bool { a.microseconds < b.microseconds }

@@ -88,6 +88,7 @@ public struct Totals: Sendable {
 
 /// What the engine has to say of itself.
 public struct EngineStatus: Sendable {
+  /// What a rule has done since the start.
   public struct RuleFigures: Sendable {
     public let rule: Rule
     /// Episodes opened.

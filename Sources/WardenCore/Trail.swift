@@ -59,6 +59,7 @@ public final class Trail: Sendable {
 
   public init(capacity: Int = 100_000) { self.capacity = capacity }
 
+  /// Remembers a message; the oldest goes where there is no room.
   public func add(_ passage: Passage) {
     state.withLock { state in
       if state.ring.count < capacity {
@@ -82,7 +83,7 @@ public final class Trail: Sendable {
     public init() {}
   }
 
-  /// - Parameter most: how many are told one by one.
+  /// What a key has sent since then; at most so many messages are told one by one.
   public func sent(by key: Key, since start: Timestamp, atMost most: Int) -> Sent {
     var sent = Sent()
     var ips: [IPAddress: Int] = [:]
@@ -120,6 +121,7 @@ public final class Trail: Sendable {
 
   /// What a key's mail was.
   public struct Portrait: Sendable, Equatable {
+    /// One value, and how much of the mail it was of.
     public struct Part<Value: Sendable & Equatable>: Sendable, Equatable {
       public let value: Value
       public var messages = 0
@@ -138,7 +140,7 @@ public final class Trail: Sendable {
     public init() {}
   }
 
-  /// - Parameter prefix: what makes a network.
+  /// What a key's mail was since then, by networks as the prefix makes them.
   public func portrait(of key: Key, since start: Timestamp, prefix: NetworkPrefix) -> Portrait {
     var portrait = Portrait()
     var networks: [Network: Portrait.Part<Network>] = [:]

@@ -72,6 +72,7 @@ public struct Trend: Sendable {
     }
   }
 
+  /// The figures of the span that ends now, step by step.
   public func series(_ span: Span, at now: Timestamp) -> Series {
     let steps = span == .week ? hours : minutes
     let parts = span.step.microseconds / steps.length.microseconds
@@ -87,8 +88,8 @@ public struct Trend: Sendable {
       start: Timestamp(microseconds: first * span.step.microseconds), step: span.step, values: values)
   }
 
-  /// What the last 60 minutes had, and up to one more.
-  /// - Parameter name: one of `Activity.Counts.names`, or `refusals`; nothing for any other.
+  /// What the last 60 minutes had, and up to one more, of one of `Activity.Counts.names` or of `refusals`; nothing for any
+  /// other name.
   public func lastHour(at now: Timestamp, of name: String) -> Int? {
     let number = now.microseconds / minutes.length.microseconds
     return Self.place(of: name).map { place in (number - 60...number).reduce(0) { $0 + (minutes[$1, place] ?? 0) } }
@@ -106,9 +107,8 @@ public struct Trend: Sendable {
   private static let fewestHours = 3
 
   /// How much an hour that ends now usually has: the median of the same hour of the last seven days where three or more
-  /// are known, else the mean of the last day's hours.
+  /// are known, else the mean of the last day's hours; of one of `Activity.Counts.names`, or of `refusals`.
   ///
-  /// - Parameter name: one of `Activity.Counts.names`, or `refusals`.
   /// - Returns: nothing where fewer than three hours are known, and for any other name.
   public func usualHour(at now: Timestamp, of name: String) -> Int? {
     guard let place = Self.place(of: name) else { return nil }

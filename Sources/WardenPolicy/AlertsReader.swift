@@ -13,8 +13,7 @@ extension PolicyReader {
 
   static func readHistory(_ node: Node?, _ reader: inout YAMLReader) -> HistorySettings {
     var history = HistorySettings()
-    let known = ["minutes", "hours", "days", "decisions", "size"]
-    guard let node, let fields = reader.fields(of: node, "history", known: known) else { return history }
+    guard let node, let fields = reader.fields(of: node, .history) else { return history }
     for (name, place) in [
       ("minutes", \HistorySettings.minutes), ("hours", \.hours), ("days", \.days), ("decisions", \.decisions),
     ] {
@@ -43,8 +42,7 @@ extension PolicyReader {
     _ templateCheck: TemplateCheck
   ) -> AlertSettings {
     var alerts = AlertSettings()
-    let known = ["mail", "webhook", "run", "wait", "interval", "repeat", "at-most", "silence"]
-    guard let node, let fields = reader.fields(of: node, "alerts", known: known) else { return alerts }
+    guard let node, let fields = reader.fields(of: node, .alerts) else { return alerts }
     if let mail = fields["mail"] { alerts.mail = readMail(mail, &reader, templateCheck) }
     if let webhook = fields["webhook"] { alerts.webhook = readWebhook(webhook, &reader) }
     if let place = fields["run"], let name = reader.text(place, "alerts.run"),
@@ -109,8 +107,7 @@ extension PolicyReader {
   private static func readMail(
     _ node: Node, _ reader: inout YAMLReader, _ templateCheck: TemplateCheck
   ) -> AlertSettings.Mail? {
-    let known = ["to", "from", "program", "smtp", "subject", "body"]
-    guard let fields = reader.fields(of: node, "alerts.mail", known: known) else { return nil }
+    guard let fields = reader.fields(of: node, .mail) else { return nil }
     var mail = AlertSettings.Mail(to: [])
     if let to = fields["to"] {
       for (text, place) in reader.oneOrMore(to, "alerts.mail.to") {
@@ -192,7 +189,7 @@ extension PolicyReader {
   // MARK: - webhook
 
   private static func readWebhook(_ node: Node, _ reader: inout YAMLReader) -> AlertSettings.Webhook? {
-    guard let fields = reader.fields(of: node, "alerts.webhook", known: ["url", "secret-file"]) else { return nil }
+    guard let fields = reader.fields(of: node, .webhook) else { return nil }
     var webhook = AlertSettings.Webhook(url: "")
     if let url = reader.text(fields["url"], "alerts.webhook.url") {
       if !isURL(url) {

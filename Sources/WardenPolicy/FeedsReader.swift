@@ -5,7 +5,7 @@ import Yams
 /// `feeds`: who tells what a milter cannot see.
 extension PolicyReader {
   static func readFeeds(_ node: Node?, _ configuration: inout Configuration, _ reader: inout YAMLReader) {
-    guard let node, let fields = reader.fields(of: node, "feeds", known: ["dovecot-policy", "mail-log"]) else { return }
+    guard let node, let fields = reader.fields(of: node, .feeds) else { return }
     if let dovecot = fields["dovecot-policy"] { configuration.feeds.dovecot = readDovecot(dovecot, &reader) }
     if let log = fields["mail-log"] { readLog(log, &configuration, &reader) }
   }
@@ -13,10 +13,10 @@ extension PolicyReader {
   // MARK: - dovecot-policy
 
   private static func readDovecot(_ node: Node, _ reader: inout YAMLReader) -> FeedSettings.Dovecot? {
-    let what = "feeds.dovecot-policy"
+    let what = PolicyMapping.dovecot.name
     var (place, token): (Node?, Node?) = (node, nil)
     if node.mapping != nil {
-      guard let fields = reader.fields(of: node, what, known: ["listen", "token-file"]) else { return nil }
+      guard let fields = reader.fields(of: node, .dovecot) else { return nil }
       (place, token) = (fields["listen"], fields["token-file"])
       if node["listen"] == nil { reader.error("\(what) has no \"listen\"", at: node) }
     }
@@ -39,10 +39,10 @@ extension PolicyReader {
   // MARK: - mail-log
 
   private static func readLog(_ node: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader) {
-    let what = "feeds.mail-log"
+    let what = PolicyMapping.mailLog.name
     var places: Node? = node
     if node.mapping != nil {
-      guard let fields = reader.fields(of: node, what, known: ["from", "trusted", "time-zone"]) else { return }
+      guard let fields = reader.fields(of: node, .mailLog) else { return }
       places = fields["from"]
       if node["from"] == nil { reader.error("\(what) has no \"from\"", at: node) }
       configuration.policy.trustsLog = readFlag(fields["trusted"], "\(what).trusted", &reader)

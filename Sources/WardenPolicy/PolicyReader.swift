@@ -51,11 +51,7 @@ public enum PolicyReader {
     _ root: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader, _ now: Timestamp?,
     _ socketCheck: SocketCheck, _ templateCheck: TemplateCheck, _ load: Loader
   ) -> [Included] {
-    let known = [
-      "listen", "state", "user", "on-fault", "exempt", "network-prefix", "realms", "memory", "history", "groups",
-      "overrides", "include", "commands", "alerts", "feeds", "tests", "rules", "web",
-    ]
-    guard let fields = reader.fields(of: root, "the policy", known: known) else { return [] }
+    guard let fields = reader.fields(of: root, .policy, misplaced: ["web"]) else { return [] }
     readSettings(fields, &configuration, &reader, socketCheck)
 
     // Who is who comes first: rules name groups, overrides name rules.
@@ -148,7 +144,7 @@ public enum PolicyReader {
           // A file in which everything has been taken back says nothing, which is no fault.
           var fields: [String: Node] = [:]
           if let root = other.root(of: text, mayBeEmpty: true) {
-            fields = other.fields(of: root, "an included file", known: ["groups", "overrides", "exempt"]) ?? [:]
+            fields = other.fields(of: root, .included) ?? [:]
           }
           included.append(Included(reader: other, fields: fields))
         }
@@ -185,13 +181,12 @@ public enum PolicyReader {
   private static func readListen(
     _ node: Node, _ configuration: inout Configuration, _ reader: inout YAMLReader, _ socketCheck: SocketCheck
   ) {
-    guard let fields = reader.fields(of: node, "listen", known: ["milter", "control", "web"]) else { return }
+    guard let fields = reader.fields(of: node, .listen) else { return }
     if let milter = fields["milter"] {
-      configuration.milter = readSocket(
-        milter, "listen.milter", keys: ["socket", "group", "mode"], &reader, socketCheck)
+      configuration.milter = readSocket(milter, .milterSocket, &reader, socketCheck)
     }
     if let control = fields["control"] {
-      let socket = readSocket(control, "listen.control", keys: ["socket", "group"], &reader) { path in
+      let socket = readSocket(control, .controlSocket, &reader) { path in
         if !path.hasPrefix("/") { return "\"\(path)\" is not an absolute path" }
         return path.utf8.count > 106 ? "a UNIX socket's path has at most 106 bytes" : nil
       }
@@ -202,12 +197,13 @@ public enum PolicyReader {
 
   /// A socket: its place alone, or a mapping with who may use it.
   private static func readSocket(
-    _ node: Node, _ what: String, keys: [String], _ reader: inout YAMLReader, _ check: SocketCheck
+    _ node: Node, _ shape: PolicyMapping, _ reader: inout YAMLReader, _ check: SocketCheck
   ) -> Configuration.Socket {
+    let what = shape.name
     var socket = Configuration.Socket(place: "")
     var placeNode: Node? = node
     if node.mapping != nil {
-      guard let fields = reader.fields(of: node, what, known: keys) else { return socket }
+      guard let fields = reader.fields(of: node, shape) else { return socket }
       placeNode = fields["socket"]
       if node["socket"] == nil { reader.error("\(what) has no \"socket\"", at: node) }
       socket.group = reader.text(fields["group"], "\(what).group")
@@ -240,7 +236,7 @@ public enum PolicyReader {
 
   static func readExempt(_ node: Node, _ reader: inout YAMLReader) -> Exemptions {
     var exempt = Exemptions()
-    guard let fields = reader.fields(of: node, "exempt", known: ["networks", "users"]) else { return exempt }
+    guard let fields = reader.fields(of: node, .exemptions) else { return exempt }
     for item in reader.list(fields["networks"], "exempt.networks") {
       guard let text = reader.text(item, "a network"), let network = readNetwork(text, item, &reader) else { continue }
       if network.prefix == 0 { reader.warn("\(text) exempts everybody", at: item) }
@@ -266,8 +262,7 @@ public enum PolicyReader {
 
   private static func readPrefix(_ node: Node, _ reader: inout YAMLReader) -> NetworkPrefix {
     var prefix = NetworkPrefix()
-    let known = ["ipv4", "ipv6", "climb", "climb-after"]
-    guard let fields = reader.fields(of: node, "network-prefix", known: known) else { return prefix }
+    guard let fields = reader.fields(of: node, .networkPrefix) else { return prefix }
     for (name, longest, place) in [("ipv4", 32, \NetworkPrefix.v4), ("ipv6", 128, \NetworkPrefix.v6)] {
       guard let text = reader.text(fields[name], name) else { continue }
       guard isNumber(text), let length = Int(text), (1...longest).contains(length) else {

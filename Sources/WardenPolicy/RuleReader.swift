@@ -35,11 +35,7 @@ extension PolicyReader {
   private static func readRule(
     _ node: Node, _ names: inout Names, _ reader: inout YAMLReader
   ) -> (rule: Rule, places: RulePlaces)? {
-    let known = [
-      "name", "description", "count", "per", "limit", "all of", "only", "except", "include", "count-refused", "then",
-      "forget", "reply", "mode",
-    ]
-    guard let fields = reader.fields(of: node, "a rule", known: known) else { return nil }
+    guard let fields = reader.fields(of: node, .rule) else { return nil }
     let isGiven = { (name: String) in node.mapping?.keys.contains { $0.scalar?.string == name } ?? false }
     let hasParts = isGiven("all of")
     for name in ["name", "count", "per", "limit", "then"] where !isGiven(name) {
@@ -139,7 +135,7 @@ extension PolicyReader {
     let items = reader.list(node, "all of")
     if node.sequence?.isEmpty == true { reader.error("all of is an empty list", at: node) }
     return items.map { item in
-      guard let fields = reader.fields(of: item, "a part", known: ["count", "limit"]) else { return (nil, nil) }
+      guard let fields = reader.fields(of: item, .part) else { return (nil, nil) }
       for name in ["count", "limit"] where !(item.mapping?.keys.contains { $0.scalar?.string == name } ?? false) {
         reader.error("the part has no \"\(name)\"", at: item)
       }
@@ -287,18 +283,14 @@ extension PolicyReader {
     _ text: String, _ node: Node, _ names: inout Names, _ reader: inout YAMLReader
   ) -> Match? {
     let words = text.split(whereSeparator: \.isWhitespace).map(String.init)
-    let examples = [
-      "daemon": "submission", "network": "192.0.2.0/24", "user": "alice", "group": "staff",
-      "sender-domain": "example.org",
-    ]
     let word = words.first ?? ""
     if let match = Match.words.first(where: { $0.name == word })?.match {
       if words.count == 1 { return match }
       reader.error("\"\(word)\" stands alone, without \"\(words.dropFirst().joined(separator: " "))\"", at: node)
       return nil
     }
-    guard let example = examples[word] else {
-      let known = Match.words.map(\.name) + Match.wordsWithValue
+    guard let example = PolicyMapping.filters.first(where: { $0.name == word })?.example else {
+      let known = PolicyMapping.filters.map(\.name)
       reader.error("unknown filter \"\(text)\"\(Suggestion.phrase(for: word, among: known))", at: node)
       return nil
     }
@@ -402,7 +394,7 @@ extension PolicyReader {
       case "delay":
         if let delay = readDelay(words, text, place, &reader) { then.delay = delay } else { isSound = false }
       default:
-        let actions = ["alert", "tempfail", "reject", "hold", "delay", "block", "run"]
+        let actions = PolicyMapping.actions.map(\.name)
         reader.error("unknown action \"\(text)\"\(Suggestion.phrase(for: action, among: actions))", at: place)
         isSound = false
       }

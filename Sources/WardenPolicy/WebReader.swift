@@ -4,11 +4,10 @@ import Yams
 /// `listen.web`: where the page is, and who may read it.
 extension PolicyReader {
   static func readWeb(_ node: Node, _ reader: inout YAMLReader) -> Configuration.Web? {
-    let what = "listen.web"
+    let what = PolicyMapping.web.name
     var fields: [String: Node] = ["at": node]
     if node.mapping != nil {
-      let known = ["at", "read-without-login", "names", "beyond-loopback"]
-      guard let found = reader.fields(of: node, what, known: known) else { return nil }
+      guard let found = reader.fields(of: node, .web) else { return nil }
       if node["at"] == nil { reader.error("\(what) has no \"at\"", at: node) }
       fields = found
     }

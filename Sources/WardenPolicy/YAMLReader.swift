@@ -114,7 +114,9 @@ struct YAMLReader {
   }
 
   /// A mapping's values by name; unknown names are reported with the nearest known one.
-  mutating func fields(of node: Node, _ what: String, known: [String]) -> [String: Node]? {
+  /// - Parameter misplaced: keys of another mapping, which the caller reports.
+  mutating func fields(of node: Node, _ shape: PolicyMapping, misplaced: [String] = []) -> [String: Node]? {
+    let (what, known) = (shape.name, shape.names + misplaced)
     guard let mapping = node.mapping else {
       error("\(what) has to be a mapping (\(known.prefix(3).joined(separator: ": ..., ")): ...)", at: node)
       return nil

@@ -9,9 +9,10 @@ private let examples = URL(fileURLWithPath: #filePath).deletingLastPathComponent
 
 @Suite("Examples")
 struct ExampleTests {
-  static let policies = try! FileManager.default.contentsOfDirectory(
-    at: examples.appendingPathComponent("policies"), includingPropertiesForKeys: nil
-  ).filter { $0.pathExtension == "yaml" }
+  static let policies = ["policies", "policies/moving"].flatMap { folder in
+    try! FileManager.default.contentsOfDirectory(
+      at: examples.appendingPathComponent(folder), includingPropertiesForKeys: nil)
+  }.filter { $0.pathExtension == "yaml" }
 
   @Test("Every example policy is good", arguments: policies)
   func policyIsGood(_ file: URL) throws {
@@ -21,12 +22,35 @@ struct ExampleTests {
 
   @Test("The tests of the example policies pass, and see every enforcing rule act")
   func policyTests() throws {
-    let folder = examples.appendingPathComponent("policies/tests").path
-    let result = try Shell.run(builtProgram("mailwarden"), ["test", folder])
+    let folders = ["policies/tests", "policies/moving/tests"].map { examples.appendingPathComponent($0).path }
+    let result = try Shell.run(builtProgram("mailwarden"), ["test"] + folders)
     #expect(result.status == 0 && result.errors == "", "\(result.output)\(result.errors)")
     let coverage = result.output.split(separator: "\n").filter { $0.contains("enforcing rules were seen to act") }
     #expect(coverage.count == Self.policies.count)
     #expect(!coverage.contains { $0.contains("without a test") }, "\(coverage)")
+  }
+
+  @Test("Each guide for moving has a policy, and shows rules as they stand in it")
+  func guides() throws {
+    let docs = examples.appendingPathComponent("../docs/moving").standardizedFileURL
+    let guides = try FileManager.default.contentsOfDirectory(at: docs, includingPropertiesForKeys: nil)
+    let moving = Self.policies.filter { $0.path.contains("/moving/") }
+    #expect(
+      guides.map { $0.deletingPathExtension().lastPathComponent }.sorted()
+        == moving.map { $0.deletingPathExtension().lastPathComponent }.sorted())
+    func lines(_ text: String) -> [String] {
+      text.split(separator: "\n").map { line in
+        String(line.prefix { $0 != "#" }).trimmingCharacters(in: .whitespaces)
+      }
+    }
+    for guide in guides {
+      let policy = examples.appendingPathComponent(
+        "policies/moving/\(guide.deletingPathExtension().lastPathComponent).yaml")
+      let blocks = try String(contentsOf: guide, encoding: .utf8).components(separatedBy: "```yaml\n")
+      let shown = lines(blocks[1].components(separatedBy: "```")[0])
+      let written = Set(lines(try String(contentsOf: policy, encoding: .utf8)))
+      #expect(shown.filter { !written.contains($0) } == [], "\(guide.lastPathComponent)")
+    }
   }
 
   @Test("The default policy enforces only what no honest user does, and tells why beside each rule")

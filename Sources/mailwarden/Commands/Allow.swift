@@ -7,7 +7,8 @@ struct Allow: ParsableCommand {
     abstract: "Exempt a key for a while, or give it another limit.",
     discussion: """
       Without --rule no rule and no penalty concerns the key, and nothing of it is counted. Lasts until its time is over, \
-      `revoke` ends it, or the daemon is started anew; what is to last longer belongs into the policy's overrides.
+      `revoke` ends it, or, without `state` in the policy, the daemon is started anew. What is to last longer belongs into \
+      the policy's overrides.
       """)
 
   @Argument(help: "For example user:newsletter@example.org or network:203.0.113.0/24.")

@@ -11,6 +11,8 @@ struct Check: ParsableCommand {
   var file: String?
   @Flag(name: .long, help: "List what rules can count, instead of checking a file.")
   var signals = false
+  @Flag(name: .long, help: "Print the JSON Schema of policy files, for editors, instead of checking one.")
+  var schema = false
   @OptionGroup var config: ConfigOption
   @OptionGroup var output: JSONFlag
 
@@ -34,6 +36,7 @@ struct Check: ParsableCommand {
       let list = SignalList()
       return print(output.json ? JSONCoding.text(list, pretty: true) : list.text)
     }
+    if schema { return print(PolicySchema.text) }
     let path = file ?? config.config
     let read = PolicyFile(path: path).read()
     let isSound = read.configuration != nil
