@@ -10,6 +10,7 @@ public final class TestDaemon {
   private let logKind: Log
   private let readyWords: String?
   private let arguments: [String]
+  private let environment: [String: String]
   private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
 
@@ -23,10 +24,12 @@ public final class TestDaemon {
   ///   - policy: YAML without `listen:`, which the daemon brings.
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
   ///   - arguments: of `mailwarden run`, beside `--config`.
+  ///   - environment: variables beside those of this process.
   ///   - readyWords: what the log says once it is ready; nothing where the log does not tell.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
   public init(
     policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [],
+    environment: [String: String] = [:],
     milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
     control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready "
   ) throws {
@@ -34,6 +37,7 @@ public final class TestDaemon {
     logKind = log
     self.readyWords = readyWords
     self.arguments = arguments
+    self.environment = environment
     self.milter = milter.replacing("SOCKET", with: self.folder.file("milter.sock"))
     self.control = control.replacing("SOCKET", with: self.folder.file("control.sock"))
     try write(policy: policy)
@@ -62,7 +66,8 @@ public final class TestDaemon {
       unreadPipe = open(folder.file("log"), O_RDWR | O_NONBLOCK | O_CLOEXEC)
     }
     let process = try ChildProcess(
-      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, output: folder.file("log"))
+      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, environment: environment,
+      output: folder.file("log"))
     self.process = process
     try eventually("the daemon is ready") {
       guard logKind == .file, let readyWords else {
