@@ -112,13 +112,23 @@ final class RealTimeRun: @unchecked Sendable {
       postfix.stop()
       sendmail.stop()
     }
+    do {
+      try play()
+    } catch {
+      say("the daemon's log ends so:\n\(((try? daemon.log) ?? "").suffix(3_000))")
+      throw error
+    }
+  }
+
+  private func play() throws {
     try awaitReady()
     try block()
     begin()
-    let course = course
+    // Each round takes ten minutes, or less where there are fewer.
+    let steps = (0..<max(1, seconds / 600)).flatMap { _ in course }
     let began = ContinuousClock.now
-    for (number, step) in course.enumerated() {
-      let due = began + .seconds(Double(seconds) * Double(number) / Double(course.count))
+    for (number, step) in steps.enumerated() {
+      let due = began + .seconds(Double(seconds) * Double(number) / Double(steps.count))
       wait(until: due)
       say("  \((ContinuousClock.now - began).components.seconds) s: \(step.name)")
       try step.perform()
@@ -346,7 +356,8 @@ final class RealTimeRun: @unchecked Sendable {
     defer { postfixTurnstile.open() }
     try awaitDeliveries()
     let path = postfix.logPath
-    try Shell.check("sh", ["-c", "cp '\(path)' '\(path).1' && : > '\(path)'"])
+    try Shell.check(
+      "sh", ["-c", "[ ! -e '\(path).1' ] || mv '\(path).1' '\(path).2'; cp '\(path)' '\(path).1' && : > '\(path)'"])
   }
 
   private func restartPostfix() throws {
@@ -360,10 +371,15 @@ final class RealTimeRun: @unchecked Sendable {
     books.note([.connections: 1])
     try postfix.administer("postfix", "stop")
     client.drop()
+    try startPostfix()
+  }
+
+  private func startPostfix() throws {
     try postfix.administer("postfix", "start")
     try eventually("Postfix answers") {
       guard let probe = try? SMTPClient(port: postfix.port, from: "127.255.255.254") else { return false }
       probe.drop()
+      if probe.banner.code == 220 { books.note([.connections: 1]) }
       return probe.banner.code == 220
     }
   }
@@ -374,9 +390,12 @@ final class RealTimeRun: @unchecked Sendable {
     defer { postfixTurnstile.open() }
     try awaitDeliveries()
     try awaitFeed()
+    // Postfix's own timers are by the wall's clock: where that goes back an hour, they come an hour late.
+    try postfix.administer("postfix", "stop")
     let before = try uptime()
     try clock.set(ahead: base + seconds)
     ahead = seconds
+    try startPostfix()
     // The reload's line is dated by the clock as it is set.
     let lines = try daemon.log.split(separator: "\n").count
     daemon.signal(SIGHUP)
@@ -416,6 +435,9 @@ final class RealTimeRun: @unchecked Sendable {
     absence.begin()
     daemon.signal(SIGTERM)
     try eventually("it drains") { try daemon.log.contains(" stopping ") }
+    _ = try milter.recipient("<friend@far.test>", macros: [("{rcpt_mailer}", "smtp"), ("i", "STRADDLE")])
+    _ = try milter.data()
+    _ = try milter.endOfHeaders()
     let end = try milter.endOfMessage(macros: [("i", "STRADDLE")])
     findings.check(.straddling, !end.isRefusal, "in the milter protocol: \(end)")
     try milter.quit()
@@ -609,7 +631,9 @@ final class RealTimeRun: @unchecked Sendable {
     let lines = logOfEarlier.split(separator: "\n")
     let odd = lines.filter { $0.prefixMatch(of: #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z /#) == nil }
     findings.check(.utc, odd.isEmpty && !lines.isEmpty, "\(odd.first ?? "no log")")
-    let faults = lines.filter { $0.contains(" fault ") || $0.contains("dropped") || $0.contains(" error ") }
+    let faults = lines.filter { 
+      $0.contains(" fault ") || $0.contains("dropped") || $0.contains(" error ") && !$0.contains("keeping the running policy")
+    }
     findings.check(.nothingDropped, faults.isEmpty, "\(faults.first ?? "")")
   }
 
