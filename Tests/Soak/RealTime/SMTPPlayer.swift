@@ -24,8 +24,6 @@ struct SMTPPlayer {
   let address: String
   let books: PlayedBooks
   let absence: Absence
-  /// Only Postfix's log is followed.
-  private var isFollowed: Bool { mta.kind == .postfix }
 
   init(_ mta: MTA, from address: String, _ books: PlayedBooks, _ absence: Absence) {
     (self.mta, self.address, self.books, self.absence) = (mta, address, books, absence)
@@ -163,7 +161,6 @@ struct SMTPPlayer {
     books.note { pages in
       pages.figures[.messages, default: 0] += 1
       pages.figures[.recipients, default: 0] += recipients
-      if isFollowed { pages.figures[.delivered, default: 0] += recipients }
       guard let user else { return }
       pages.figures[.submissions, default: 0] += 1
       pages.users[user, default: 0] += 1
