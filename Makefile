@@ -55,7 +55,11 @@ screenshots: deps ## remake docs/screenshots from a daemon under live traffic
 	swift build --product mailwarden
 	Scripts/screenshots.py $(DEBUG_BIN)/mailwarden
 
-soak: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
+soak: deps ## days of mixed load in simulated time, then SECONDS=n (600) of the daemon behind real MTAs, against books (DAYS=n, SEED=n)
+	for product in mailwarden soak; do swift build $(RELEASE_FLAGS) --product $$product || exit 1; done
+	$(RELEASE)/release/soak --seconds $(or $(SECONDS),600) --days $(or $(DAYS),5) $(if $(SEED),--seed $(SEED))
+
+crashes: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
 	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
 
 hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users

@@ -139,6 +139,14 @@ let package = Package(
     .executableTarget(name: "recipient-count", dependencies: ["Milter"], path: "Examples/RecipientCount"),
     .executableTarget(name: "demo", dependencies: ["WardenTestKit"], path: "Examples/Demo", exclude: ["policy.yaml"]),
 
+    // Runs the core for days of simulated time and the daemon for as long as wanted, and checks both against books of its own.
+    .executableTarget(
+      name: "soak",
+      dependencies: [
+        "MilterClient", "WardenCore", "WardenPolicy", "WardenStore", "WardenTestKit",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], path: "Tests/Soak"),
+
     // Refuses what says SPAMTEST, as a spam filter would.
     .executableTarget(name: "spam-filter", dependencies: ["Milter"], path: "Tests/SpamFilter"),
     .target(
@@ -180,7 +188,7 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "mailwarden", "recipient-count", "spam-filter", "WardenPolicy", "WardenReplay", "WardenScript", "WardenTestKit",
+        "mailwarden", "recipient-count", "soak", "spam-filter", "WardenPolicy", "WardenReplay", "WardenScript", "WardenTestKit",
         "MilterClient",
       ],
       exclude: ["Sessions"]),

@@ -7,7 +7,7 @@ import WardenTestKit
 /// The daemon is killed at random moments, under load and under administrators' orders, and started again: nothing that it
 /// has acknowledged is lost.
 ///
-/// `make soak` plays 200 rounds (MAILWARDEN_CRASH_ROUNDS); the tests of every day a few.
+/// `make crashes` plays 200 rounds (MAILWARDEN_CRASH_ROUNDS); the tests of every day a few.
 @Suite("Crashes")
 struct CrashTests {
   /// Counts may be so much behind.

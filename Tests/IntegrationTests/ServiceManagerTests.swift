@@ -12,7 +12,7 @@ struct ServiceManagerTests {
     under manager: ServiceManager, policy: String = Self.cap, arguments: [String] = []
   ) throws -> TestDaemon {
     try TestDaemon(
-      policy: policy, folder: manager.folder, arguments: arguments, milter: "fd:3", environment: manager.environment,
+      policy: policy, folder: manager.folder, arguments: arguments, environment: manager.environment, milter: "fd:3",
       passing: manager.listener)
   }
 

@@ -16,6 +16,8 @@ public final class MTA: Sendable {
     case spamFilter(SpamFilter)
     /// Sendmail: delivers at once, as Postfix always does.
     case delivery
+    /// Postfix: takes a `SteppedClock` with this environment for the wall's clock.
+    case clock([String: String])
     /// No milter of ours: nobody need listen in `milterFolder`.
     case noMilter
   }
@@ -29,6 +31,8 @@ public final class MTA: Sendable {
   /// Where the milter is looked for; `TestDaemon`s take turns there.
   public let milterFolder: TemporaryFolder
   private let folder: TemporaryFolder
+  /// What the clock's owner gives to all that is run.
+  private let clock: [String: String]
 
   /// Why there is no such MTA here, or nothing.
   public static func missing(_ kind: Kind) -> String? {
@@ -64,17 +68,19 @@ public final class MTA: Sendable {
   private let facilities: [Facility]
 
   /// An MTA of one's own, which lives until `stop`.
-  public init(_ kind: Kind, with facilities: [Facility] = []) throws {
+  /// - Parameter milterFolder: another MTA's, where both are to have the same daemon.
+  public init(_ kind: Kind, with facilities: [Facility] = [], milterFolder shared: TemporaryFolder? = nil) throws {
     self.kind = kind
     // A Dovecot must live as long as the MTA that asks it.
     self.facilities = facilities
     folder = try TemporaryFolder()
-    milterFolder = try TemporaryFolder()
+    milterFolder = try shared ?? TemporaryFolder()
     port = try freePort()
     submissionPort = try freePort()
     xclientPort = kind == .postfix ? try freePort() : 0
     let scripts = URL(fileURLWithPath: #filePath).deletingLastPathComponent().appendingPathComponent("mta")
     script = [scripts.appendingPathComponent("\(kind.rawValue).sh").path]
+    clock = facilities.reduce(into: [:]) { if case .clock(let clock) = $1 { $0 = clock } }
     var milter = "unix:\(milterFolder.file("milter.sock"))"
     var environment = ["SUBMISSION_PORT": "\(submissionPort)"]
     for facility in facilities {
@@ -86,6 +92,11 @@ public final class MTA: Sendable {
         environment["DNSBL"] = "127.53.\(Int.random(in: 1...254)).\(Int.random(in: 1...254))"
       case .spamFilter(let filter): environment["FILTER"] = filter.socket
       case .delivery: environment["DELIVERY_MODE"] = "background"
+      case .clock(let clock):
+        // Postfix's daemons are given no variables but those that are named.
+        environment["POSTFIX_EXTRA"] =
+          "import_environment = MAIL_CONFIG MAIL_LOGTAG POSTLOG_SERVICE POSTLOG_HOSTNAME "
+          + clock.keys.joined(separator: " ")
       case .noMilter: milter = ""
       }
     }
@@ -101,7 +112,7 @@ public final class MTA: Sendable {
     try run(["submit", folder.file("mta"), sender, recipient])
   }
 
-  /// A command of the MTA's administrator: Postfix's `postqueue` or `postsuper`, or the arguments of `sendmail`.
+  /// A command of the MTA's administrator: one of Postfix's (`postfix`, `postqueue`, `postsuper`), or the arguments of `sendmail`.
   @discardableResult
   public func administer(_ command: String...) throws -> String {
     try run(["admin", folder.file("mta")] + command)
@@ -141,6 +152,6 @@ public final class MTA: Sendable {
 
   @discardableResult
   private func run(_ arguments: [String], environment: [String: String] = [:]) throws -> String {
-    try Shell.check("sh", script + arguments, environment: environment)
+    try Shell.check("sh", script + arguments, environment: environment.merging(clock) { $1 })
   }
 }

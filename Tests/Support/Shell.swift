@@ -48,8 +48,8 @@ public struct Shell {
 public final class TemporaryFolder: Sendable {
   public let path: String
 
-  public init() throws {
-    var template = Array("/tmp/mw.XXXXXX".utf8CString)
+  public init(in parent: String = "/tmp") throws {
+    var template = Array("\(parent)/mw.XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
       throw Shell.Failure(description: "cannot make a temporary folder: \(String(cString: strerror(errno)))")
     }

@@ -26,14 +26,13 @@ public final class TestDaemon {
   ///   - log: where it goes; a pipe that nobody reads stands for a journal that stands still.
   ///   - arguments: of `mailwarden run`, beside `--config`.
   ///   - environment: beside that of the tests.
-  ///   - passing: a listening socket that the daemon gets as its descriptor 3, for `milter: fd:3`.
   ///   - readyWords: what the log says once it is ready; nothing where the log does not tell.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
+  ///   - passing: a listening socket that the daemon gets as its descriptor 3, for `milter: fd:3`.
   public init(
-    policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [],
+    policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [], environment: [String: String] = [:],
     milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
-    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready ",
-    environment: [String: String] = [:], passing: Int32? = nil
+    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready ", passing: Int32? = nil
   ) throws {
     self.environment = environment
     self.passing = passing

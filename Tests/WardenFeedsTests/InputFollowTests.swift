@@ -216,6 +216,23 @@ struct InputFollowTests {
     #expect(rig.taken() == lines(rotations == 2 ? [2, 3, 4] : [2, 4]))
   }
 
+  @Test(
+    "Where a clock goes back between rotations, no log is read again that its name makes newer", arguments: [false, true])
+  func clockBack(isStopped: Bool) throws {
+    try rig.append(text(1...1))
+    rig.start()
+    rig.catchUp()
+    // The hour before the end of summer time, and the hour after it.
+    for (number, name) in [(2, "mail.log.20261025-025930"), (3, "mail.log.20261025-020030")] {
+      try rig.append(text(number...number))
+      rig.rename("mail.log", name)
+      try run("gzip", rig.folder.file(name))
+      try rig.append(text(number * 10...number * 10))
+      if isStopped { rig.start() }
+      #expect(rig.taken() == lines([number, number * 10]))
+    }
+  }
+
   @Test("Of a log that is just being packed the plain file is read, and only that")
   func packing() throws {
     try rig.append(text(1...1))

@@ -68,6 +68,21 @@ struct JoinLoginTests {
     #expect(log.told() == [])
   }
 
+  @Test("Where a filter is not there and the MTA puts everybody off, AUTH that is put off is no failure")
+  func filterIsAway() {
+    log.smtpd("connect from unknown[192.0.2.3]")
+    log.smtpd("warning: connect to Milter service unix:/run/mailwarden/milter.sock: Connection refused")
+    let reply = "451 4.7.1 Service unavailable - try again later"
+    log.smtpd("NOQUEUE: milter-reject: CONNECT from unknown[192.0.2.3]: \(reply); proto=SMTP")
+    log.smtpd("NOQUEUE: milter-reject: EHLO from unknown[192.0.2.3]: \(reply); proto=SMTP helo=<x.test>")
+    log.smtpd("disconnect from unknown[192.0.2.3] ehlo=1 auth=0/3 quit=1 commands=2/5")
+    #expect(log.told() == [])
+    // The process's next client is another.
+    log.smtpd("connect from unknown[192.0.2.4]")
+    log.smtpd("disconnect from unknown[192.0.2.4] ehlo=1 auth=0/1 quit=1 commands=2/3")
+    #expect(count() == ["heard 192.0.2.4: auth-failures 1"])
+  }
+
   @Test(
     "Of a session whose beginning was not seen the end tells of no failures: a process before has counted their lines")
   func restarted() {

@@ -129,7 +129,8 @@ public final class LogFollower {
   private func start(_ log: OpenLog, at offset: Int) {
     log.seek(to: offset)
     self.log = log
-    position = LogPosition(device: log.device, inode: log.inode, offset: offset, fingerprint: log.fingerprint)
+    position = LogPosition(
+      device: log.device, inode: log.inode, offset: offset, fingerprint: log.fingerprint, done: position?.done ?? [])
     isQuiet = false
   }
 
@@ -180,16 +181,23 @@ public final class LogFollower {
     }
   }
 
-  /// The rotated log that comes after another; those that cannot be read are passed over.
+  /// The rotated log that comes after another; those that cannot be read, or have been, are passed over.
   private func open(after path: String, _ family: LogFamily) -> OpenLog? {
     var path = path
     while let next = family.next(after: path) {
-      do { return try OpenLog(next) } catch {
+      path = next
+      do {
+        let log = try OpenLog(next)
+        if !isDone(log) { return log }
+      } catch {
         notice(.damaged(path: next, why: error.description))
-        path = next
       }
     }
     return nil
+  }
+
+  private func isDone(_ log: OpenLog) -> Bool {
+    log.withHead { head in position!.done.contains { $0.matches(head) } }
   }
 
   /// What the old one has at its end without a newline is a line.
@@ -201,6 +209,9 @@ public final class LogFollower {
       lines.reset()
       start(next, at: position.offset)
       return true
+    }
+    if position!.fingerprint.length >= LogFamily.leastTelling {
+      position!.done = position!.done.suffix(LogPosition.mostDone - 1) + [position!.fingerprint]
     }
     start(next, at: 0)
     hand { self.lines.finish($0) }

@@ -21,21 +21,26 @@ public struct LogPosition: Codable, Sendable, Equatable {
   }
 
   static let headSize = 1_024
+  /// Far more rotations than any clock goes back over.
+  static let mostDone = 16
 
   public internal(set) var device: UInt64
   public internal(set) var inode: UInt64
   /// Of the first line that has not been handed over, in bytes; of a packed file, in its content.
   public internal(set) var offset: Int
   public internal(set) var fingerprint: Fingerprint
+  /// Files that were read to their end before this one, the latest last: where a clock goes back, their names make them newer.
+  public internal(set) var done: [Fingerprint]
 
-  init(device: UInt64, inode: UInt64, offset: Int, fingerprint: Fingerprint) {
+  init(device: UInt64, inode: UInt64, offset: Int, fingerprint: Fingerprint, done: [Fingerprint] = []) {
     self.device = device
     self.inode = inode
     self.offset = offset
     self.fingerprint = fingerprint
+    self.done = done
   }
 
-  private enum CodingKeys: CodingKey { case device, inode, offset, fingerprint }
+  private enum CodingKeys: CodingKey { case device, inode, offset, fingerprint, done }
 
   /// What was stored may have been changed since.
   public init(from decoder: any Decoder) throws {
@@ -44,7 +49,8 @@ public struct LogPosition: Codable, Sendable, Equatable {
     inode = try values.decode(UInt64.self, forKey: .inode)
     offset = try values.decode(Int.self, forKey: .offset)
     fingerprint = try values.decode(Fingerprint.self, forKey: .fingerprint)
-    guard offset >= 0, (0...Self.headSize).contains(fingerprint.length) else {
+    done = try values.decodeIfPresent([Fingerprint].self, forKey: .done) ?? []
+    guard offset >= 0, (done + [fingerprint]).allSatisfy({ (0...Self.headSize).contains($0.length) }) else {
       throw DecodingError.dataCorrupted(
         .init(codingPath: decoder.codingPath, debugDescription: "no place in a log: offset \(offset)"))
     }

@@ -12,6 +12,8 @@ struct JoinedSession {
   var isConnectTold: Bool
   /// Nothing is shown of it: the MTA turned it away before any filter saw it, or it was refused or exempt at connect.
   var isHidden = false
+  /// A filter refused it, or was not there: an AUTH that failed then says nothing about the client.
+  var isFiltered = false
   /// How many failed logins had lines of their own.
   var failedLogins: Int32 = 0
   var user: String?

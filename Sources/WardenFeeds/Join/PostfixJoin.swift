@@ -16,6 +16,8 @@ extension LogJoiner {
       let process = process(header, host)
       end(place(process, fact), failedLogins, hadMail, tell)
       sessions.remove(process)
+    case .connectionFiltered:
+      if let place = known(process(header, host), fact) { sessions[place].isFiltered = true }
     case .connectionRefused(let cause):
       view.hearRefusedConnection(cause, client: fact.client, .postfix, tell)
       // Whom its own limits turn away is shown to no filter.
@@ -72,7 +74,7 @@ extension LogJoiner {
     // Exchanges that the client broke off have no line of their own. Of a session whose beginning was not seen, lines may
     // have been counted by a process before this one.
     let untold = failedLogins - Int(sessions[place].failedLogins)
-    if untold > 0, sessions[place].isWhole {
+    if untold > 0, sessions[place].isWhole, !sessions[place].isFiltered {
       view.hear([.authFailures: untold], client: sessions[place].client, .postfix, tell)
     }
     if let message = sessions[place].message { expectEnd(of: message) }

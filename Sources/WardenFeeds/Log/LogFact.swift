@@ -33,6 +33,8 @@ public struct LogFact {
     case recipientFlood
     /// Another filter has refused a message at its end.
     case filterRejected
+    /// Postfix: a filter has refused the connection, or is not there to be asked; until its end commands fail for that, AUTH too.
+    case connectionFiltered
     /// Postfix: the message's client is known (`client=`).
     case accepted
     /// The message is in the queue (`from=`): its size in bytes, how many recipients it has.

@@ -332,9 +332,12 @@ enum PostfixLines {
 
   /// `END-OF-MESSAGE from name[address]: 5.7.1 text; from=<..> …`. Of other stages the filter protocol tells.
   private static func filter(_ refusal: Bytes) -> LogFact? {
+    if let client = refusal.after("CONNECT from "), let peer = Peer(client) {
+      return Self.fact(.connectionFiltered, peer)
+    }
     guard let rest = refusal.after("END-OF-MESSAGE") else { return other }
     guard let words = rest.after(" from "), let peer = Peer(words) else { return LogFact(.filterRejected, .postfix) }
-    var fact = fact(.filterRejected, peer)
+    var fact = Self.fact(.filterRejected, peer)
     fact.isPermanent = words.has(": 5", at: peer.end)
     let envelope = Envelope(words)
     (fact.sender, fact.recipient, fact.user) = (envelope.sender, envelope.recipient, envelope.user)
