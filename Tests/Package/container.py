@@ -51,20 +51,17 @@ def base():
     CACHE.mkdir(parents=True, exist_ok=True)
     root = CACHE.resolve() / f"base-{os.getpid()}"
     try:
-        # A proxy that the machine's apt uses is in its configuration, not in debootstrap's.
+        # The proxy of the machine's apt, for debootstrap and for the apt in there.
         proxy = run("sh", "-c", "eval $(apt-config shell p Acquire::http::Proxy); echo $p").strip()
         environment = {**os.environ, **({"http_proxy": proxy} if proxy else {})}
-        run("debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", "bookworm", root, MIRROR,
+        # In namespaces of their own, so that nothing of them, no mount either, outlives an interrupted test.
+        contained = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+        run(*contained, "debootstrap", "--variant=minbase", f"--include={','.join(BASE)}", "bookworm", root, MIRROR,
             env=environment)
-        for folder in ["etc/apt/apt.conf.d", "etc/apt/auth.conf.d"]:
-            shutil.copytree(f"/{folder}", root / folder, dirs_exist_ok=True)
-        # In an image for containers it would throw the downloads away.
-        for name in ["docker-clean", "docker-autoremove-suggests"]:
-            (root / "etc/apt/apt.conf.d" / name).unlink(missing_ok=True)
         shutil.copy("/etc/resolv.conf", root / "etc/resolv.conf")
-        run("chroot", root, "apt-get", "-q", "update", env=environment)
+        run(*contained, "chroot", root, "apt-get", "-q", "update", env=environment)
         for packages in WANTED:
-            run("chroot", root, "apt-get", "-q", "-y", "--download-only", "install", *packages, env=environment)
+            run(*contained, "chroot", root, "apt-get", "-q", "-y", "--download-only", "install", *packages, env=environment)
         # Sendmail and Postfix look their own name up.
         (root / "etc/resolv.conf").write_text("")
         (root / "etc/hosts").write_text("127.0.0.1 localhost\n127.0.1.1 mx.example.test mx\n::1 localhost\n")

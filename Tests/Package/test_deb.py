@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/env -S python3 -B
 """Installs the Debian package on a booted Debian 12, and shows what an administrator relies on; as root.
 
     test_deb.py PACKAGE
