@@ -33,7 +33,8 @@ struct Soak: ParsableCommand {
     say("Simulated time: \(days) days around each change of the clocks, seed \(seed)")
     for change in [CompressedRun.Change.spring, .autumn] {
       let began = ContinuousClock.now
-      let tally = try CompressedRun.run(change, days: days, seed: change.at < CompressedRun.Change.autumn.at ? seed : seed + 1, findings)
+      let tally = try CompressedRun.run(
+        change, days: days, seed: change.at < CompressedRun.Change.autumn.at ? seed : seed + 1, findings)
       let took = (ContinuousClock.now - began).components.seconds
       say(
         """

@@ -7,7 +7,8 @@ import WardenTestKit
 enum CoreAssertion: String, CaseIterable {
   case neverTooMany = "a limit admits at most N in every window, to the microsecond"
   case notHeldTooLong = "nobody is refused who had fewer than N in the window and a sixtieth more"
-  case blockedWhenDue = "an address is blocked when its limit is passed, and not before, each time for the span that is due"
+  case blockedWhenDue =
+    "an address is blocked when its limit is passed, and not before, each time for the span that is due"
   case blockedThroughout = "whoever is blocked is let in at no stage, until the moment it ends, and then is"
   case counters = "what the engine counts of a key lies within the exact window and a sixtieth more"
   case nothingUnread = "a restart takes back every record"
@@ -98,7 +99,9 @@ struct CompressedRun {
     now = start
     stored = books
     server = try StoredEngine(policy: try Scenario.policy(0), at: start)
-    for user in 0..<Self.users { clients.append(Client(kind: .person(user: user), address: 0x0a00_0000 + UInt32(user) << 8)) }
+    for user in 0..<Self.users {
+      clients.append(Client(kind: .person(user: user), address: 0x0a00_0000 + UInt32(user) << 8))
+    }
     for number in 0..<10 { clients.append(Client(kind: .hijacker(user: number * 31 + 7), address: 0x2000_0000)) }
     let groups: [(Client.Kind, Int, UInt32)] = [
       (.robot, 150, 0x3000_0000), (.harvester, 60, 0x3100_0000), (.guesser, 60, 0x3200_0000), (.stranger, 10, 0),
@@ -285,7 +288,8 @@ struct CompressedRun {
         ? visit.messages > 0 ? .mail : .leaving : .recipients(left: visit.unknown + visit.recipients)
     case .recipients(let left) where left > visit.recipients:
       let event = try visit.session.recipient(
-        at: now, .refused(enhancedCode: "5.1.1", text: "User unknown"), path: "<guess\(left)@local.test>", refusals: nil)
+        at: now, .refused(enhancedCode: "5.1.1", text: "User unknown"), path: "<guess\(left)@local.test>", refusals: nil
+      )
       let wasBlocked = self.isBlocked(client.address)
       if let event { expectBlock(.harvest, client.address, wasBlocked: wasBlocked, decide(event)) }
       note(.badRecipients)
@@ -361,7 +365,9 @@ struct CompressedRun {
     return decision
   }
 
-  private mutating func note(_ figure: Books.Figure, _ count: Int = 1) { books.note(count, figure, hour: hour, day: day) }
+  private mutating func note(_ figure: Books.Figure, _ count: Int = 1) {
+    books.note(count, figure, hour: hour, day: day)
+  }
 
   private func isBlocked(_ address: UInt32) -> Bool { books.addresses[address].map { $0.blockedUntil > now } ?? false }
 

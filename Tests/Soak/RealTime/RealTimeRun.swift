@@ -322,7 +322,8 @@ final class RealTimeRun: @unchecked Sendable {
       let before = absence.mark
       for path in ["/metrics", "/v1/status"] {
         let isAnswered =
-          (try? Shell.check("curl", ["-sSf", "--max-time", "10", "--unix-socket", daemon.controlSocket, "http://x\(path)"])) != nil
+          (try? Shell.check(
+            "curl", ["-sSf", "--max-time", "10", "--unix-socket", daemon.controlSocket, "http://x\(path)"])) != nil
         findings.check(.watchers, isAnswered || absence.wasAway(since: before), "\(path) was not answered")
       }
       polls.withLock { $0 += 1 }
@@ -342,7 +343,8 @@ final class RealTimeRun: @unchecked Sendable {
   }
 
   private func badReload() throws {
-    try daemon.write(policy: Self.policy(postfix, version: version).replacing("count: messages", with: "count: mesages"))
+    try daemon.write(
+      policy: Self.policy(postfix, version: version).replacing("count: messages", with: "count: mesages"))
     let result = try daemon.command("reload")
     findings.check(.badReloads, result.status == 1, "a bad reload ended with \(result.status): \(result.output)")
     try daemon.write(policy: Self.policy(postfix, version: version))
@@ -405,7 +407,8 @@ final class RealTimeRun: @unchecked Sendable {
       try daemon.log.split(separator: "\n").dropFirst(lines).contains { $0.contains(" reloaded ") }
     }
     let line = try daemon.log.split(separator: "\n").last { $0.contains(" reloaded ") }!
-    let shown = (try? Date(String(line.prefix { $0 != " " }), strategy: .iso8601.time(includingFractionalSeconds: true)))
+    let shown =
+      (try? Date(String(line.prefix { $0 != " " }), strategy: .iso8601.time(includingFractionalSeconds: true)))
       ?? (try? Date(String(line.prefix { $0 != " " }), strategy: .iso8601))
     let due = Date.now.timeIntervalSince1970 + Double(base + seconds)
     findings.check(
@@ -472,7 +475,9 @@ final class RealTimeRun: @unchecked Sendable {
   /// With nobody in a session, all that was counted is compared with the books.
   private func checkpoint() throws {
     for turnstile in [tracelessTurnstile, postfixTurnstile, sendmailTurnstile, milterTurnstile] { turnstile.close() }
-    defer { for turnstile in [tracelessTurnstile, postfixTurnstile, sendmailTurnstile, milterTurnstile] { turnstile.open() } }
+    defer {
+      for turnstile in [tracelessTurnstile, postfixTurnstile, sendmailTurnstile, milterTurnstile] { turnstile.open() }
+    }
     try daemon.awaitNoSessions()
     try awaitDeliveries()
     try awaitFeed()
@@ -640,8 +645,9 @@ final class RealTimeRun: @unchecked Sendable {
     let lines = logOfEarlier.split(separator: "\n")
     let odd = lines.filter { $0.prefixMatch(of: #/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z /#) == nil }
     findings.check(.utc, odd.isEmpty && !lines.isEmpty, "\(odd.first ?? "no log")")
-    let faults = lines.filter { 
-      $0.contains(" fault ") || $0.contains("dropped") || $0.contains(" error ") && !$0.contains("keeping the running policy")
+    let faults = lines.filter {
+      $0.contains(" fault ") || $0.contains("dropped")
+        || $0.contains(" error ") && !$0.contains("keeping the running policy")
     }
     findings.check(.nothingDropped, faults.isEmpty, "\(faults.first ?? "")")
   }
