@@ -188,7 +188,8 @@ let package = Package(
     .testTarget(
       name: "IntegrationTests",
       dependencies: [
-        "mailwarden", "recipient-count", "soak", "spam-filter", "WardenPolicy", "WardenReplay", "WardenScript", "WardenTestKit",
+        "mailwarden", "recipient-count", "soak", "spam-filter", "WardenPolicy", "WardenReplay", "WardenScript",
+        "WardenTestKit",
         "MilterClient",
       ],
       exclude: ["Sessions"]),

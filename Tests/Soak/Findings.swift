@@ -23,7 +23,8 @@ where Assertion.RawValue == String, Assertion.AllCases: Sendable {
     }
   }
 
-  func check<Value: Equatable>(_ assertion: Assertion, _ what: @autoclosure () -> String, _ found: Value, is due: Value) {
+  func check<Value: Equatable>(_ assertion: Assertion, _ what: @autoclosure () -> String, _ found: Value, is due: Value)
+  {
     check(assertion, found == due, "\(what()): \(found) instead of \(due)")
   }
 
@@ -37,7 +38,8 @@ where Assertion.RawValue == String, Assertion.AllCases: Sendable {
       let holds = entry.looks > 0 && entry.failures == 0
       allHold = allHold && holds
       let word = holds ? "ok    " : "BROKEN"
-      say("  \(word)  \(assertion.rawValue) (\(entry.failures == 0 ? "" : "\(entry.failures) of ")\(entry.looks) looks)")
+      say(
+        "  \(word)  \(assertion.rawValue) (\(entry.failures == 0 ? "" : "\(entry.failures) of ")\(entry.looks) looks)")
       for example in entry.examples { say("            \(example)") }
     }
     return allHold

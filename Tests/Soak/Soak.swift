@@ -18,7 +18,9 @@ struct Soak: ParsableCommand {
   var seed = Int.random(in: 1...999_999)
 
   func validate() throws {
-    guard (0...6).contains(days) else { throw ValidationError("The trend goes back seven days: simulate 6 at most.") }
+    guard days == 0 || (3...6).contains(days) else {
+      throw ValidationError("Memory is flat after the first day, and the trend goes back seven: simulate 3 to 6 days.")
+    }
   }
 
   func run() throws {
@@ -33,7 +35,8 @@ struct Soak: ParsableCommand {
     say("Simulated time: \(days) days around each change of the clocks, seed \(seed)")
     for change in [CompressedRun.Change.spring, .autumn] {
       let began = ContinuousClock.now
-      let tally = try CompressedRun.run(change, days: days, seed: change.at < CompressedRun.Change.autumn.at ? seed : seed + 1, findings)
+      let tally = try CompressedRun.run(
+        change, days: days, seed: change.at < CompressedRun.Change.autumn.at ? seed : seed + 1, findings)
       let took = (ContinuousClock.now - began).components.seconds
       say(
         """

@@ -217,7 +217,8 @@ struct InputFollowTests {
   }
 
   @Test(
-    "Where a clock goes back between rotations, no log is read again that its name makes newer", arguments: [false, true])
+    "Where a clock goes back between rotations, no log is read again that its name makes newer",
+    arguments: [false, true])
   func clockBack(isStopped: Bool) throws {
     try rig.append(text(1...1))
     rig.start()
