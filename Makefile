@@ -74,9 +74,9 @@ sbom: build ## what is in the binary, and under which licences: a table, SPDX, t
 captures: deps ## make the screens of top in docs/screens anew, from live traffic in a real terminal
 	MAILWARDEN_SCREENS=$(CURDIR)/docs/screens swift test --filter 'TopTests/screens'
 
-deb: build ## build the Debian package: .build/deb/mailwarden_VERSION_ARCH.deb
+deb: sbom ## build the Debian package: .build/deb/mailwarden_VERSION_ARCH.deb
 	Scripts/deps.sh packaging
-	Packaging/deb.sh $(RELEASE)/release/mailwarden
+	Packaging/deb.sh $(RELEASE)/release/mailwarden .build/sbom
 
 test-deb: deb ## install, upgrade and remove the package on a Debian 12 of its own, with real MTAs (root)
 	lintian --fail-on error --tag-display-limit 0 .build/deb/*.changes

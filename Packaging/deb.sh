@@ -1,11 +1,12 @@
 #!/bin/sh
 # Packs the release binary for Debian: .build/deb/mailwarden_VERSION_ARCH.deb
 #
-#   Packaging/deb.sh PROGRAM
+#   Packaging/deb.sh PROGRAM SBOM-FOLDER
 set -eu
 
 repo=$(cd "$(dirname "$0")/.." && pwd)
 program=$(realpath "$1")
+sbom=$(realpath "$2")
 version=$(sed -n 's/.*text = "\(.*\)"/\1/p' "$repo/Sources/mailwarden/Version.swift")
 work=$repo/.build/deb
 tree=$work/mailwarden-$version
@@ -15,6 +16,7 @@ mkdir -p "$tree"
 cd "$repo"
 cp -r Packaging/debian docs Examples README.md CHANGELOG.md "$tree/"
 cp "$program" "$tree/mailwarden"
+cp "$sbom/mailwarden.spdx.json" "$sbom/third-party-licenses.txt" "$tree/"
 
 cd "$tree"
 maintainer=$(sed -n 's/^Maintainer: //p' debian/control)
