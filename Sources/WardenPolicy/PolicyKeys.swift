@@ -59,7 +59,7 @@ extension PolicyMapping {
     name: "listen",
     fields: [
       .init(
-        "milter", .either([.text, .mapping(.milterSocket)]), "Where MTAs connect: unix:/path or inet:port@host.",
+        "milter", .either([.text, .mapping(.milterSocket)]), "Where MTAs connect: unix:/path, inet:port@host, or fd:3 for the socket that systemd has opened.",
         default: Configuration().milter.place),
       .init(
         "control", .either([.absolutePath, .mapping(.controlSocket)]),
@@ -73,7 +73,7 @@ extension PolicyMapping {
   static let milterSocket = PolicyMapping(
     name: "listen.milter",
     fields: [
-      .init("socket", .text, "unix:/path or inet:port@host.", isRequired: true),
+      .init("socket", .text, "unix:/path, inet:port@host or fd:3.", isRequired: true),
       group("Without it, root gives the socket to the group postfix where there is one."),
       .init(
         "mode", .like("0?[0-7]{3}", example: "0660"), "The socket's mode, in octal digits.",
