@@ -25,7 +25,10 @@ let milterTarget = FuzzTarget(name: "milter") { input in
     }
     while let command = rest.popFirst(), command != 0xff {
       let length = Int(rest.popFirst() ?? 0) << 8 | Int(rest.popFirst() ?? 0)
-      bytes.append(packet: command) { $0.append(contentsOf: rest.prefix(length)) }
+      bytes.append(packet: command) {
+        $0.append(contentsOf: rest.prefix(length))
+        $0.append(contentsOf: completion(of: command, rest.prefix(length)))
+      }
       rest = rest.dropFirst(length)
     }
     bytes.append(packet: UInt8(ascii: "Q"))
@@ -33,6 +36,20 @@ let milterTarget = FuzzTarget(name: "milter") { input in
   }
   try require(milter.openSessions == 0, "\(milter.openSessions) sessions are open, though their connections are closed")
   try engine.checkState(at: milter.now)
+}
+
+/// What libmilter believes an MTA to have sent, and would read beyond its memory without: the end of an unknown command, and
+/// the value of a macro that has a name (`smfi_getsymval`).
+private func completion(of command: UInt8, _ bytes: Slice<UnsafeRawBufferPointer>) -> [UInt8] {
+  switch command {
+  case UInt8(ascii: "U"): return [0]
+  case UInt8(ascii: "D"):
+    guard let last = bytes.dropFirst().last else { return bytes.isEmpty ? [UInt8(ascii: "C")] : [] }
+    let end: [UInt8] = last == 0 ? [] : [0]
+    let strings = bytes.dropFirst().count { $0 == 0 } + end.count
+    return strings.isMultiple(of: 2) ? end : end + [0]
+  default: return []
+  }
 }
 
 /// The milter of this process: libmilter has one.
