@@ -168,7 +168,7 @@ extension RealTimeRun {
       """
         \(pages.sessions) sessions, \(pages.probes) knocks of blocked addresses, \(pages.unfiltered) sessions while the daemon was \
       away, \(restarts) restarts, \(polls.withLock { $0 }) scrapes
-        \(PlayedBooks.Figure.allCases.map { "\($0.rawValue) \(pages.figures[$0, default: 0])" }.joined(separator: ", "))
+        \(PlayedBooks.Figure.allCases.filter { $0 != .delivered }.map { "\($0.rawValue) \(pages.figures[$0, default: 0])" }.joined(separator: ", "))
       """)
   }
 

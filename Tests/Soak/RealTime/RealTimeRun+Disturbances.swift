@@ -19,7 +19,15 @@ extension RealTimeRun {
     try daemon.write(policy: Self.policy(postfix, version: version))
   }
 
-  func rotate() throws { try postfix.administer("postfix", "logrotate") }
+  func rotate() throws { try reloadPostfix("logrotate") }
+
+  /// Either way its processes end when they have nothing to do, one after the other.
+  func reloadPostfix(_ command: String) throws {
+    reloading.begin()
+    defer { reloading.end() }
+    try postfix.administer("postfix", command)
+    wait(until: .now + .seconds(2))
+  }
 
   /// What is written between copying and truncating is lost to anybody: nobody writes then, and the daemon may still have to
   /// read what is there.

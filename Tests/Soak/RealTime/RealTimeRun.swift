@@ -14,6 +14,7 @@ final class RealTimeRun: @unchecked Sendable {
   let daemon: TestDaemon
   let books = PlayedBooks()
   let absence = Absence()
+  let reloading = Absence()
 
   let postfixTurnstile = Turnstile()
   let sendmailTurnstile = Turnstile()
@@ -116,7 +117,8 @@ final class RealTimeRun: @unchecked Sendable {
     }
     wait(until: began + .seconds(seconds))
     // On a busy machine the limit may not have been reached by chance.
-    let player = SMTPPlayer(postfix, from: "127.0.70.96", books, absence)
+    let player = SMTPPlayer(
+      mta: postfix, address: "127.0.70.96", books: books, absence: absence, reloading: reloading)
     for number in 0...SMTPPlayer.cap { try player.play(.capped, number: number) }
     try checkpoint()
     isOver.withLock { $0 = true }
@@ -136,7 +138,7 @@ final class RealTimeRun: @unchecked Sendable {
     [
       Step(name: "reload", perform: reload),
       Step(name: "a bad reload", perform: badReload),
-      Step(name: "postfix reload", perform: { try self.postfix.administer("postfix", "reload") }),
+      Step(name: "postfix reload", perform: { try self.reloadPostfix("reload") }),
       Step(name: "the clock goes forward an hour", perform: { try self.step(to: 3_600) }),
       Step(name: "the log is rotated", perform: rotate),
       Step(name: "restart of the daemon, its clock ahead", perform: restart),
@@ -155,7 +157,7 @@ final class RealTimeRun: @unchecked Sendable {
       Step(name: "looking", perform: checkpoint),
       Step(name: "the clock goes forward an hour", perform: { try self.step(to: 3_600) }),
       Step(name: "the log is copied and truncated", perform: copyAndTruncate),
-      Step(name: "postfix reload", perform: { try self.postfix.administer("postfix", "reload") }),
+      Step(name: "postfix reload", perform: { try self.reloadPostfix("reload") }),
       Step(name: "the clock is right again", perform: { try self.step(to: 0) }),
       Step(name: "reload", perform: reload),
     ]

@@ -23,11 +23,9 @@ struct SMTPPlayer {
   let mta: MTA
   let address: String
   let books: PlayedBooks
+  /// Of the daemon, and of a Postfix that reloads.
   let absence: Absence
-
-  init(_ mta: MTA, from address: String, _ books: PlayedBooks, _ absence: Absence) {
-    (self.mta, self.address, self.books, self.absence) = (mta, address, books, absence)
-  }
+  let reloading: Absence
 
   static func plays(on kind: MTA.Kind) -> [Play] {
     // Sendmail refuses recipients by itself without a word, and nobody follows its log.
@@ -49,8 +47,18 @@ struct SMTPPlayer {
     }
   }
 
+  /// Nothing where a Postfix that is just being reloaded lets a connection go that it has not greeted, nor shown to anybody:
+  /// else the daemon's count of connections would tell.
+  private func connect() throws -> SMTPClient? {
+    let before = reloading.mark
+    do { return try SMTPClient(port: mta.port, from: address) } catch {
+      guard reloading.wasAway(since: before) else { throw error }
+      return nil
+    }
+  }
+
   private func perform(_ play: Play, _ number: Int) throws {
-    let client = try SMTPClient(port: mta.port, from: address)
+    guard let client = try connect() else { return }
     defer { client.drop() }
     guard client.banner.code == 220 else {
       // Nobody who plays here is blocked.
