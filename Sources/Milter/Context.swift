@@ -64,10 +64,13 @@ public struct Context: @unchecked Sendable {
 /// libmilter, or the system under it, would not do something; `FaultPolicy` turns it into an answer.
 public enum MilterFault: Error, CustomStringConvertible {
   case refused(String)
+  /// MAIL came from an MTA that has not negotiated this session.
+  case notNegotiated
 
   public var description: String {
     switch self {
     case .refused(let what): "cannot \(what)"
+    case .notNegotiated: "the MTA shows a message without having negotiated; it is not watched"
     }
   }
 }
