@@ -55,6 +55,11 @@ screenshots: deps ## remake docs/screenshots from a daemon under live traffic
 soak: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
 	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
 
+hostile: deps ## attack the milter, the MTAs before it and its listeners for long, with figures (ROUNDS=n)
+	swift build --build-tests
+	set -o pipefail; MAILWARDEN_HOSTILE_ROUNDS=$(or $(ROUNDS),20) swift test --skip-build --filter '^IntegrationTests.Hostile' \
+	  | grep -aE '^hostile: |recorded an issue|Suite|Test run'
+
 hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users
 	swift build $(RELEASE_FLAGS) --product hijack-suite
 	$(RELEASE)/release/hijack-suite --enforce --seeds $(or $(SEEDS),101,102,103,104,105) \
@@ -75,4 +80,4 @@ format: ## bring the sources into the project's format
 clean: ## remove everything that was built
 	rm -rf .build
 
-.PHONY: help deps build run demo test bench fuzz faults soak hijacks screenshots captures check format clean
+.PHONY: help deps build run demo test bench fuzz faults soak hostile hijacks screenshots captures check format clean

@@ -16,6 +16,8 @@ public final class MTA: Sendable {
     case spamFilter(SpamFilter)
     /// Sendmail: delivers at once, as Postfix always does.
     case delivery
+    /// Postfix: how many seconds it waits for a client's next word.
+    case timeLimit(Int)
     /// No milter of ours: nobody need listen in `milterFolder`.
     case noMilter
   }
@@ -86,6 +88,7 @@ public final class MTA: Sendable {
         environment["DNSBL"] = "127.53.\(Int.random(in: 1...254)).\(Int.random(in: 1...254))"
       case .spamFilter(let filter): environment["FILTER"] = filter.socket
       case .delivery: environment["DELIVERY_MODE"] = "background"
+      case .timeLimit(let seconds): environment["POSTFIX_EXTRA"] = "smtpd_timeout = \(seconds)s"
       case .noMilter: milter = ""
       }
     }
