@@ -62,6 +62,11 @@ soak: deps ## days of mixed load in simulated time, then SECONDS=n (600) of the 
 crashes: deps ## kill the daemon 200 times under load: nothing acknowledged may be lost (ROUNDS=n)
 	MAILWARDEN_CRASH_ROUNDS=$(or $(ROUNDS),200) swift test --filter CrashTests
 
+hostile: deps ## attack the milter, the MTAs before it and its listeners for long, with figures (ROUNDS=n)
+	swift build --build-tests
+	set -o pipefail; MAILWARDEN_HOSTILE_ROUNDS=$(or $(ROUNDS),20) swift test --skip-build --filter '^IntegrationTests.Hostile' \
+	  | grep -aE '^hostile: |recorded an issue|Suite|Test run'
+
 hijacks: deps ## what the default policy and plain limits do to 20 hijacks among 1,000 honest users
 	swift build $(RELEASE_FLAGS) --product hijack-suite
 	$(RELEASE)/release/hijack-suite --enforce --seeds $(or $(SEEDS),101,102,103,104,105) \

@@ -75,9 +75,8 @@ func milterDescription(name: UnsafeMutablePointer<CChar>) -> smfiDesc {
     timed(.close) { MilterServer.current!.close(context!) }
     return SMFIS_CONTINUE
   }
-  description.xxfi_unknown = { context, command in
-    answer(context!, .unknown) { try $0.unknown(command.map { String(cString: $0) } ?? "", $1) }
-  }
+  // libmilter does not look whether the command's text ends with a NUL, and does not say how long it is.
+  description.xxfi_unknown = { context, _ in answer(context!, .unknown) { try $0.unknown($1) } }
   return description
 }
 
@@ -85,9 +84,17 @@ func milterDescription(name: UnsafeMutablePointer<CChar>) -> smfiDesc {
 private func answer(
   _ context: OpaquePointer, _ stage: Stage, _ ask: (any MilterSession, Context) throws -> Answer
 ) -> sfsistat {
-  // A session whose negotiation failed under `accept` has no box and is not watched.
-  guard let box = SessionBox.of(context) else { return SMFIS_CONTINUE }
+  guard let box = SessionBox.of(context) else { return answerUnwatched(context, stage) }
   return timed(stage) { answer(context, box, stage, ask) }
+}
+
+/// Where negotiation failed under `accept` no MAIL comes. It comes without a session from an MTA that has negotiated nothing, or that
+/// goes on with another client on the same connection (SMFIC_QUIT_NC), which neither Postfix nor Sendmail does.
+private func answerUnwatched(_ context: OpaquePointer, _ stage: Stage) -> sfsistat {
+  guard stage == .mail else { return SMFIS_CONTINUE }
+  let given = MilterServer.current!.answer(toFault: MilterFault.notNegotiated, at: stage)
+  if case .refuse(let reply) = given { _ = reply.set(on: context) }
+  return given.status
 }
 
 private func answer(

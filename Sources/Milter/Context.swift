@@ -65,10 +65,13 @@ public struct Context: @unchecked Sendable {
 public enum MilterFault: Error, CustomStringConvertible {
   /// What could not be done: `add the header field X-Recipients`.
   case refused(String)
+  /// MAIL came from an MTA that has not negotiated this session.
+  case notNegotiated
 
   public var description: String {
     switch self {
     case .refused(let what): "cannot \(what)"
+    case .notNegotiated: "the MTA shows a message without having negotiated; it is not watched"
     }
   }
 }

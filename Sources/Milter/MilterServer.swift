@@ -147,7 +147,10 @@ public final class MilterServer: Sendable {
     var negotiation = Negotiation(offeredActions: .init(rawValue: offeredActions))
     do {
       let session = try makeSession(&negotiation)
-      for (stage, list) in negotiation.macros.texts {
+      negotiation.complete()
+      // libmilter would also send the lists to an MTA that does not know what they are.
+      let takesLists = offeredActions & UInt(SMFIF_SETSYMLIST) != 0
+      for (stage, list) in negotiation.macros.texts where takesLists {
         let set = list.withUnsafeBufferPointer {
           smfi_setsymlist(context, stage, UnsafeMutablePointer(mutating: $0.baseAddress!))
         }

@@ -27,8 +27,8 @@ public protocol MilterSession: AnyObject {
   func abort(_ context: Context) throws
   /// The session is over; the last call, exactly once. Must not block: libmilter can hold its pool's lock.
   func close(_ context: Context) throws
-  /// A command that the MTA does not know. Postfix gives the verb alone, Sendmail the whole line.
-  func unknown(_ command: String, _ context: Context) throws -> Answer
+  /// A command that the MTA does not know. Which it was cannot be told safely: libmilter gives its text unchecked.
+  func unknown(_ context: Context) throws -> Answer
 }
 
 extension MilterSession {
@@ -45,5 +45,5 @@ extension MilterSession {
   public func endOfMessage(_ context: Context) throws -> Answer { .continue }
   public func abort(_ context: Context) throws {}
   public func close(_ context: Context) throws {}
-  public func unknown(_ command: String, _ context: Context) throws -> Answer { .continue }
+  public func unknown(_ context: Context) throws -> Answer { .continue }
 }

@@ -40,6 +40,21 @@ public struct Negotiation: Sendable {
   /// The macros to send at each stage. A stage without an entry keeps the MTA's own list.
   public var macros = MacroLists()
 
+  /// Adds, unanswered, what libmilter needs to see besides: its state machine ignores a stage that it finds no way to, and the
+  /// MTA then waits in vain for an answer to the end of the message.
+  mutating func complete() {
+    // From a command that the MTA does not know it only goes on to the message by DATA.
+    if stages.contains(.unknown) { addUnanswered(.data) }
+    // From DATA to the body, or the end, of a message without header fields.
+    if stages.contains(.data), stages.contains(.header) { addUnanswered(.endOfHeaders) }
+  }
+
+  private mutating func addUnanswered(_ stage: Stages) {
+    guard stages.isDisjoint(with: stage) else { return }
+    stages.insert(stage)
+    withoutReply.insert(stage)
+  }
+
   /// The protocol word for the MTA, of what it offers.
   func protocolBits(offered: UInt) -> UInt {
     var bits: UInt = 0

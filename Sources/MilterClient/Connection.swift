@@ -25,6 +25,16 @@ final class Connection {
     descriptor = -1
   }
 
+  /// Closes for writing alone.
+  func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+  /// Closes without a word: over TCP with a RST.
+  func reset() {
+    var now = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+    close()
+  }
+
   /// The other side has closed and nothing is left to read.
   var isClosedByPeer: Bool {
     guard pending.isEmpty else { return false }

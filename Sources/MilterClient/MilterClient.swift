@@ -28,7 +28,7 @@ public final class MilterClient {
     bytes.append(packet: UInt8(ascii: "O")) {
       for number in [version, actions, steps] { $0.append(number: number) }
     }
-    try connection.send(bytes)
+    try transmit(bytes)
     let answer = try receive()
     guard answer.command == UInt8(ascii: "O") else {
       throw .malformed("packet \(Self.name(answer.command)) in answer to the negotiation")
@@ -140,11 +140,25 @@ public final class MilterClient {
   public func sendRaw(command: UInt8, payload: [UInt8] = []) throws(MilterClientError) {
     var bytes: [UInt8] = []
     bytes.append(packet: command) { $0.append(contentsOf: payload) }
-    try connection.send(bytes)
+    try transmit(bytes)
   }
 
   /// Sends bytes as they are, in a packet or not.
-  public func sendBytes(_ bytes: [UInt8]) throws(MilterClientError) { try connection.send(bytes) }
+  public func sendBytes(_ bytes: [UInt8]) throws(MilterClientError) { try transmit(bytes) }
+
+  /// Told of all bytes as they go out, so that a session can be recorded.
+  public var onSend: (([UInt8]) -> Void)?
+
+  private func transmit(_ bytes: [UInt8]) throws(MilterClientError) {
+    onSend?(bytes)
+    try connection.send(bytes)
+  }
+
+  /// Sends no more, and still reads.
+  public func finish() { connection.finish() }
+
+  /// Closes the socket; over TCP the filter sees a reset.
+  public func reset() { connection.reset() }
 
   /// The next packet that is no sign of progress.
   public func receive() throws(MilterClientError) -> Packet {
@@ -190,7 +204,7 @@ public final class MilterClient {
       }
     }
     bytes.append(packet: stage.command, payload)
-    try connection.send(bytes)
+    try transmit(bytes)
   }
 
   private static func response(_ packet: Packet) throws(MilterClientError) -> Response {

@@ -73,7 +73,7 @@ public struct Control: Sendable {
 
   private let busiest = Kept<[KeyKind: [Standing]]>()
   private let portraits = Kept<PortraitReport>()
-  /// Connections that the page had no room for.
+  /// Connections that the page or the control socket had no room for.
   let turnedAway = Locked(0)
   let engine: Engine
   let trail: Trail

@@ -83,7 +83,7 @@ public struct TopScreen {
       ("commands dropped", status.faults.dropped_commands), ("keys evicted", status.faults.evicted_keys),
       ("penalties dropped", status.faults.dropped_penalties), ("episodes dropped", status.faults.dropped_episodes),
       ("history dropped", status.faults.dropped_history),
-      ("page connections dropped", status.faults.dropped_connections),
+      ("connections dropped", status.faults.dropped_connections),
     ].filter { $0.1 > 0 }.map { "\($0.0) \(Figures.short($0.1))" }
     if !faults.isEmpty { problems.append("faults: " + faults.joined(separator: ", ")) }
     return problems.isEmpty ? nil : "DISTRESS: " + problems.joined(separator: "; ")

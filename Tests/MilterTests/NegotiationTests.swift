@@ -34,4 +34,22 @@ struct NegotiationTests {
     negotiation.seesRefusedRecipients = true
     #expect(negotiation.protocolBits(offered: UInt(SMFIP_NOHELO)) == UInt(SMFIP_NOHELO))
   }
+
+  @Test("What libmilter needs to find its way to the end of a message is asked for besides, without an answer")
+  func complete() {
+    func completed(_ stages: Stages) -> Negotiation {
+      var negotiation = Negotiation(offeredActions: [])
+      negotiation.stages = stages
+      negotiation.complete()
+      return negotiation
+    }
+    for stages: Stages in [[.mail], [.mail, .header, .body], [.mail, .data], .all] {
+      let negotiation = completed(stages)
+      #expect(negotiation.stages == stages && negotiation.withoutReply == [])
+    }
+    #expect(completed([.data, .header]).stages == [.data, .header, .endOfHeaders])
+    #expect(completed([.data, .header]).withoutReply == [.endOfHeaders])
+    #expect(completed([.unknown]).stages == [.unknown, .data])
+    #expect(completed([.unknown, .header]).withoutReply == [.data, .endOfHeaders])
+  }
 }

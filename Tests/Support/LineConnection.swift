@@ -1,12 +1,12 @@
 import Foundation
 
 /// A TCP connection to a port of 127.0.0.1, from a source address of choice, whose other end speaks in lines.
-final class LineConnection {
+public final class LineConnection {
   private let descriptor: Int32
   private var buffer: [UInt8] = []
 
-  init(port: Int, from source: String) throws {
-    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+  public init(port: Int, from source: String) throws {
+    descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
     var limit = timeval(tv_sec: 20, tv_usec: 0)
     setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))
     guard Self.call(bind, descriptor, source, 0), Self.call(connect, descriptor, "127.0.0.1", port) else {
@@ -31,8 +31,10 @@ final class LineConnection {
     }
   }
 
-  func send(_ text: String) throws {
-    var bytes = Array(text.utf8)[...]
+  public func send(_ text: String) throws { try send(Array(text.utf8)) }
+
+  public func send(_ bytes: [UInt8]) throws {
+    var bytes = bytes[...]
     while !bytes.isEmpty {
       let count = bytes.withUnsafeBytes { Glibc.send(descriptor, $0.baseAddress!, $0.count, Int32(MSG_NOSIGNAL)) }
       if count <= 0 { throw Shell.Failure(description: "sending failed: \(String(cString: strerror(errno)))") }
@@ -41,7 +43,7 @@ final class LineConnection {
   }
 
   /// Without its end.
-  func receiveLine() throws -> String {
+  public func receiveLine() throws -> String {
     while true {
       if let end = buffer.firstIndex(of: UInt8(ascii: "\n")) {
         let line = String(decoding: buffer[..<end], as: UTF8.self)
@@ -56,5 +58,27 @@ final class LineConnection {
   }
 
   /// Ends the connection without a word.
-  func drop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+  public func drop() { shutdown(descriptor, Int32(SHUT_RDWR)) }
+
+  /// Sends no more, and still reads.
+  public func finish() { shutdown(descriptor, Int32(SHUT_WR)) }
+
+  /// Goes away so that the other end hears nothing of it, not even a FIN; needs root.
+  public func vanish() {
+    var on: Int32 = 1
+    setsockopt(descriptor, Int32(IPPROTO_TCP), 19 /* TCP_REPAIR */, &on, socklen_t(MemoryLayout<Int32>.size))
+  }
+
+  /// Every line until the other end closes, or says nothing for 20 s.
+  public func drain() -> [String] {
+    var lines: [String] = []
+    while let line = try? receiveLine() { lines.append(line) }
+    return lines
+  }
+
+  /// Ends the connection with a RST once it is let go.
+  public func resetAtEnd() {
+    var now = linger(l_onoff: 1, l_linger: 0)
+    setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &now, socklen_t(MemoryLayout<linger>.size))
+  }
 }

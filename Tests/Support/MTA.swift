@@ -18,6 +18,8 @@ public final class MTA: Sendable {
     case delivery
     /// Postfix: takes a `SteppedClock` with this environment for the wall's clock.
     case clock([String: String])
+    /// Postfix: how many seconds it waits for a client's next word.
+    case timeLimit(Int)
     /// No milter of ours: nobody need listen in `milterFolder`.
     case noMilter
   }
@@ -97,6 +99,7 @@ public final class MTA: Sendable {
         environment["POSTFIX_EXTRA"] =
           "import_environment = MAIL_CONFIG MAIL_LOGTAG POSTLOG_SERVICE POSTLOG_HOSTNAME "
           + clock.keys.joined(separator: " ")
+      case .timeLimit(let seconds): environment["POSTFIX_EXTRA"] = "smtpd_timeout = \(seconds)s"
       case .noMilter: milter = ""
       }
     }

@@ -61,7 +61,7 @@ struct Status: ParsableCommand {
       ("commands dropped", faults.dropped_commands),
       ("keys evicted", faults.evicted_keys), ("penalties dropped", faults.dropped_penalties),
       ("episodes dropped", faults.dropped_episodes), ("history dropped", faults.dropped_history),
-      ("page connections dropped", faults.dropped_connections),
+      ("connections dropped", faults.dropped_connections),
     ].filter { $0.1 > 0 }
     lines += ["", wrong.isEmpty ? "no faults" : "FAULTS: " + wrong.map { "\($0.0) \($0.1)" }.joined(separator: ", ")]
     return lines.joined(separator: "\n")

@@ -113,7 +113,7 @@ final class WardenSession: MilterSession {
 
   func close(_ context: Context) throws { _ = try answer(session.close(at: gate.clock.now()), context) }
 
-  func unknown(_ command: String, _ context: Context) throws -> Answer {
+  func unknown(_ context: Context) throws -> Answer {
     try answer(session.badCommand(at: gate.clock.now()), context)
   }
 
