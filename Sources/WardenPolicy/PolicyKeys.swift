@@ -59,7 +59,8 @@ extension PolicyMapping {
     name: "listen",
     fields: [
       .init(
-        "milter", .either([.text, .mapping(.milterSocket)]), "Where MTAs connect: unix:/path, inet:port@host, or fd:3 for the socket that systemd has opened.",
+        "milter", .either([.text, .mapping(.milterSocket)]),
+        "Where MTAs connect: unix:/path, inet:port@host, or fd:3 for the socket that systemd has opened.",
         default: Configuration().milter.place),
       .init(
         "control", .either([.absolutePath, .mapping(.controlSocket)]),
