@@ -6,6 +6,8 @@ public final class SteppedClock {
   public let environment: [String: String]
   private let folder: TemporaryFolder
   private let holder: ChildProcess
+  /// What `holder` waits for, to clean up then.
+  private let sleeper: pid_t
 
   /// - Parameters:
   ///   - seconds: how far it is ahead of the machine's.
@@ -16,16 +18,17 @@ public final class SteppedClock {
     // Swift then looks for the arguments in the wrong place.
     let output = folder.file("holder")
     holder = try ChildProcess(
-      ["faketime", "-f", "+0", "sh", "-c", #"echo "$LD_PRELOAD $FAKETIME_SHARED"; exec sleep infinity"#],
+      ["faketime", "-f", "+0", "sh", "-c", #"echo "$$ $LD_PRELOAD $FAKETIME_SHARED"; exec sleep infinity"#],
       output: output)
     var words: [String] = []
     try eventually("faketime has made its shared memory") {
       words = try String(contentsOfFile: output, encoding: .utf8).split(separator: " ").map(String.init)
       return words.last?.hasSuffix("\n") ?? false
     }
+    sleeper = pid_t(words[0]) ?? 0
     environment = [
-      "LD_PRELOAD": words[0].replacing("libfaketime.so", with: "libfaketimeMT.so"),
-      "FAKETIME_SHARED": words[1...].joined(separator: " ").trimmingCharacters(in: .newlines),
+      "LD_PRELOAD": words[1].replacing("libfaketime.so", with: "libfaketimeMT.so"),
+      "FAKETIME_SHARED": words[2...].joined(separator: " ").trimmingCharacters(in: .newlines),
       "FAKETIME_TIMESTAMP_FILE": folder.file("ahead"), "FAKETIME_NO_CACHE": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
       "NO_FAKE_STAT": "1", "TZ": zone,
     ]
@@ -33,7 +36,7 @@ public final class SteppedClock {
   }
 
   deinit {
-    holder.signal(SIGTERM)
+    if sleeper > 0 { kill(sleeper, SIGTERM) }
     holder.wait()
   }
 

@@ -55,8 +55,14 @@ final class RealTimeRun: @unchecked Sendable {
     clock = try SteppedClock(ahead: base, zone: Self.zone)
     postfix = try MTA(.postfix, with: [.clock(clock.environment)])
     sendmail = try MTA(.sendmail, milterFolder: postfix.milterFolder)
-    daemon = try TestDaemon(
-      policy: Self.policy(postfix, version: 0), folder: postfix.milterFolder, environment: clock.environment)
+    do {
+      daemon = try TestDaemon(
+        policy: Self.policy(postfix, version: 0), folder: postfix.milterFolder, environment: clock.environment)
+    } catch {
+      postfix.stop()
+      sendmail.stop()
+      throw error
+    }
   }
 
   static func policy(_ postfix: MTA, version: Int) -> String {
