@@ -38,18 +38,14 @@ let milterTarget = FuzzTarget(name: "milter") { input in
   try engine.checkState(at: milter.now)
 }
 
-/// What libmilter believes an MTA to have sent, and would read beyond its memory without: the end of an unknown command, and
-/// the value of a macro that has a name (`smfi_getsymval`).
+/// What libmilter believes an MTA to have sent, and would read beyond its memory without: the value of a macro that has a name
+/// (`smfi_getsymval`).
 private func completion(of command: UInt8, _ bytes: Slice<UnsafeRawBufferPointer>) -> [UInt8] {
-  switch command {
-  case UInt8(ascii: "U"): return [0]
-  case UInt8(ascii: "D"):
-    guard let last = bytes.dropFirst().last else { return bytes.isEmpty ? [UInt8(ascii: "C")] : [] }
-    let end: [UInt8] = last == 0 ? [] : [0]
-    let strings = bytes.dropFirst().count { $0 == 0 } + end.count
-    return strings.isMultiple(of: 2) ? end : end + [0]
-  default: return []
-  }
+  guard command == UInt8(ascii: "D") else { return [] }
+  guard let last = bytes.dropFirst().last else { return bytes.isEmpty ? [UInt8(ascii: "C")] : [] }
+  let end: [UInt8] = last == 0 ? [] : [0]
+  let strings = bytes.dropFirst().count { $0 == 0 } + end.count
+  return strings.isMultiple(of: 2) ? end : end + [0]
 }
 
 /// The milter of this process: libmilter has one.
