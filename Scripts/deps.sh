@@ -14,7 +14,7 @@ repo=$(cd "$(dirname "$0")/.." && pwd)
 prefix=${SENDMAIL_PREFIX:-$repo/.build/sendmail}
 sendmail=$prefix/usr/libexec/sendmail/sendmail
 unpacked=$prefix/.unpacked # written last: an interrupted run starts over
-packages='libmilter-dev libsqlite3-dev postfix sasl2-bin libsasl2-modules m4 openssl curl jq nftables iproute2 dovecot-core dovecot-imapd python3 python3-venv python3-selenium sqlite3 e2fsprogs xz-utils zstd systemd-journal-remote libjs-chart.js chromium chromium-driver fonts-dejavu-core pngquant prometheus tmux mandoc groff-base faketime'
+packages='libmilter-dev libsqlite3-dev postfix sasl2-bin libsasl2-modules m4 openssl curl jq nftables iproute2 dovecot-core dovecot-imapd python3 python3-venv python3-selenium sqlite3 e2fsprogs xz-utils zstd systemd-journal-remote libjs-chart.js chromium chromium-driver fonts-dejavu-core pngquant prometheus tmux mandoc groff-base faketime libyaml-0-2'
 [ "${1:-}" != packaging ] || packages="$packages debhelper lintian debootstrap systemd-container"
 policy=/usr/sbin/policy-rc.d
 marker='# written by Mailwarden, Scripts/deps.sh'

@@ -26,6 +26,14 @@ LICENCES = [
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),
     ("MIT", r"Permission is hereby granted, free of charge, to any person obtaining a copy"),
 ]
+# What packages bring along of others' work: its name, the module that holds it, where its version stands and in what
+# words, its licence.
+VENDORED = [
+    ("boringssl", "swift-crypto", "Sources/CCryptoBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0"),
+    ("boringssl", "swift-nio-ssl", "Sources/CNIOBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0"),
+    ("llhttp", "swift-nio", "Sources/CNIOLLHTTP/include/c_nio_llhttp.h", r"LLHTTP_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", "MIT"),
+    ("libyaml", "Yams", None, None, "MIT"),
+]
 # What Debian's copyright files say in words, by source package; each was read there.
 DEBIAN_LICENCES = {
     "sendmail": "Sendmail",
@@ -80,8 +88,31 @@ def swift_packages(build):
             }
 
 
+def vendored_parts(package):
+    """What a package brings along, with the files that have its licence."""
+    for name, holder, place, words, kind in VENDORED:
+        if holder != package["name"]:
+            continue
+        version, files = "NOASSERTION", []
+        if place:
+            path = package["folder"] / place
+            version = ".".join(re.findall(words, path.read_text())) or fail(f"{path} does not say its version")
+            files = sorted(path.parent.glob("LICENSE*")) + sorted(path.parent.parent.glob("LICENSE*"))
+        if name == "libyaml":
+            # Yams leaves its notice out; Debian has it.
+            files = [pathlib.Path("/usr/share/doc/libyaml-0-2/copyright")]
+        yield {
+            "name": f"{name} (in {holder})",
+            "version": version,
+            "source": "NOASSERTION",
+            "licence": kind,
+            "how": "in the binary",
+            "files": files,
+        }
+
+
 def swift_runtime():
-    """The toolchain's standard library and Foundation, whose text handling brings ICU along."""
+    """The toolchain's standard library and Foundation, whose text handling brings ICU along (without its licence's text)."""
     toolchain = pathlib.Path(run("sh", "-c", "command -v swiftc").strip()).resolve().parents[1]
     return {
         "name": "swift",
@@ -190,6 +221,9 @@ def main():
         name, files = licence(package["folder"])
         parts.append({**package, "licence": name, "how": "in the binary"})
         texts += [(f"{package['name']} {package['version']}: {file.name}", file.read_text()) for file in files]
+        for vendored in vendored_parts(package):
+            parts.append(vendored)
+            texts += [(f"{vendored['name']}: {file.name}", file.read_text()) for file in vendored["files"]]
     parts.append(runtime := swift_runtime())
     texts.append((f"{runtime['name']} {runtime['version']}: LICENSE.txt", runtime["text"]))
     for name, library in shared_libraries(binary).items():

@@ -67,10 +67,13 @@ public enum MilterFault: Error, CustomStringConvertible {
   case refused(String)
   /// MAIL came from an MTA that has not negotiated this session.
   case notNegotiated
+  /// So many sessions are open, and no more can be.
+  case full(Int)
 
   public var description: String {
     switch self {
     case .refused(let what): "cannot \(what)"
+    case .full(let sessions): "\(sessions) sessions are open, and no more can be; the MTA's default action stands for us"
     case .notNegotiated: "the MTA shows a message without having negotiated; it is not watched"
     }
   }

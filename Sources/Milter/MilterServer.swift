@@ -23,6 +23,7 @@ public final class MilterServer: Sendable {
 
   private let sessions = Atomic<Int>(0)
   private let faults = Atomic<Int>(0)
+  private let mostSessions: Int
   private let isDraining = Atomic<Bool>(false)
   private let hasEnded = Atomic<Bool>(false)
   /// The thread in `run()`, which is libmilter's listener; 0 before.
@@ -33,17 +34,20 @@ public final class MilterServer: Sendable {
   /// - Parameters:
   ///   - name: what libmilter and the MTA call the milter in their logs.
   ///   - socket: where MTAs connect.
+  ///   - mostSessions: how many may be open; beyond that the MTA is told at negotiation that the milter cannot, and takes
+  ///     its default action. A process that runs out of descriptors can crash: libdispatch does.
   ///   - faultPolicy: asked at each fault, so that it can change while running.
   ///   - reportFault: hears of each fault.
   ///   - reportTime: costs two looks at a clock a call; nothing where it is left out.
   ///   - makeSession: called at negotiation, once a session; settles what the session asks of the MTA.
   public init(
-    name: String, socket: MilterSocket, faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
+    name: String, socket: MilterSocket, mostSessions: Int = .max, faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
     reportFault: @escaping FaultReport = { _, _ in }, reportTime: TimeReport? = nil,
     makeSession: @escaping @Sendable (inout Negotiation) throws -> any MilterSession
   ) {
     self.name = name
     self.socket = socket
+    self.mostSessions = mostSessions
     self.faultPolicy = faultPolicy
     self.reportFault = reportFault
     self.reportTime = reportTime
@@ -85,8 +89,7 @@ public final class MilterServer: Sendable {
   /// Takes no new sessions. On a socket that was passed they wait for whoever is started next; elsewhere the MTA's
   /// default action (`milter_default_action`, `F=`) stands for us in those.
   public func drain() {
-    if case .passed(let descriptor) = socket.place {
-      PassedSocket(descriptor: descriptor).giveBack()
+    if case .passed(let descriptor) = socket.place, PassedSocket(descriptor: descriptor).giveBack() {
       interruptListener()
     } else {
       isDraining.store(true, ordering: .relaxed)
@@ -105,6 +108,8 @@ public final class MilterServer: Sendable {
   /// Whether an MTA that connects now is answered: connects to the socket and negotiates, as it would. Takes twice the
   /// time at most. Where the process may not connect to its own socket that cannot be asked, and counts as answered.
   public func answers(withinSeconds seconds: Int) -> Bool {
+    // Then it turns away whoever comes, this question too.
+    if openSessions >= mostSessions { return true }
     let (connected, problem) = socket.address?.connect(seconds: seconds) ?? (nil, ENOENT)
     guard let descriptor = connected else { return problem == EACCES }
     defer { Glibc.close(descriptor) }
@@ -144,10 +149,14 @@ public final class MilterServer: Sendable {
     _ context: OpaquePointer, offeredActions: UInt, offeredSteps: UInt, _ actions: inout UInt, _ steps: inout UInt
   ) -> sfsistat {
     guard !isDraining.load(ordering: .relaxed) else { return SMFIS_REJECT }
+    guard openSessions < mostSessions else {
+      report(MilterFault.full(mostSessions), at: nil)
+      return SMFIS_REJECT
+    }
     var negotiation = Negotiation(offeredActions: .init(rawValue: offeredActions))
     do {
       let session = try makeSession(&negotiation)
-      negotiation.complete()
+      negotiation.complete(offered: offeredSteps)
       // libmilter would also send the lists to an MTA that does not know what they are.
       let takesLists = offeredActions & UInt(SMFIF_SETSYMLIST) != 0
       for (stage, list) in negotiation.macros.texts where takesLists {

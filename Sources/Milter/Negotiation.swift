@@ -42,9 +42,13 @@ public struct Negotiation: Sendable {
 
   /// Adds, unanswered, what libmilter needs to see besides: its state machine ignores a stage that it finds no way to, and the
   /// MTA then waits in vain for an answer to the end of the message.
-  mutating func complete() {
-    // From a command that the MTA does not know it only goes on to the message by DATA.
-    if stages.contains(.unknown) { addUnanswered(.data) }
+  ///
+  /// - Parameter offered: the protocol word of the MTA.
+  mutating func complete(offered: UInt) {
+    // From a command that the MTA does not know it only goes on to the message by DATA, which protocol 3 does not have.
+    if stages.contains(.unknown) {
+      if offered & UInt(SMFIP_NODATA) != 0 { addUnanswered(.data) } else { stages.remove(.unknown) }
+    }
     // From DATA to the body, or the end, of a message without header fields.
     if stages.contains(.data), stages.contains(.header) { addUnanswered(.endOfHeaders) }
   }

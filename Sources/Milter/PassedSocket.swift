@@ -21,16 +21,21 @@ struct PassedSocket {
 
   /// Gives the socket back while libmilter goes on: puts one in its place that nobody else connects to. From here on
   /// connections wait at the manager's for whoever is started next.
-  func giveBack() {
+  ///
+  /// - Returns: whether that could be done; it takes a descriptor.
+  func giveBack() -> Bool {
     // Non-blocking: libmilter may be about to accept what has come to the other.
     let idle = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue), 0)
-    guard idle >= 0 else { return }
+    guard idle >= 0 else { return false }
     defer { close(idle) }
     // With its family alone, Linux gives it a name of its own choice (unix(7), "autobind").
     var family = sockaddr(sa_family: sa_family_t(AF_UNIX), sa_data: (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0))
-    guard bind(idle, &family, socklen_t(MemoryLayout<sa_family_t>.size)) == 0, listen(idle, 1) == 0 else { return }
-    dup2(idle, descriptor)
+    guard bind(idle, &family, socklen_t(MemoryLayout<sa_family_t>.size)) == 0, listen(idle, 1) == 0 else {
+      return false
+    }
+    guard dup2(idle, descriptor) == descriptor else { return false }
     _ = fcntl(descriptor, F_SETFD, FD_CLOEXEC)
+    return true
   }
 
   /// Where it listens.

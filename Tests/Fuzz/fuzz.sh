@@ -9,7 +9,9 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 out=.build/fuzz
-fuzzer=.build/fuzz-build/release/fuzz
+# Beside the release binary, to share what it depends on, which takes far longer to compile than our own modules. These are
+# compiled anew whenever it is the other one's turn.
+fuzzer=.build/release-build/release/fuzz
 mkdir -p "$out/failed"
 # Crashes are the fuzzer's to tell.
 export SWIFT_BACKTRACE=enable=no
@@ -20,7 +22,7 @@ build() {
   local tools library
   tools=$(dirname "$(readlink -f "$(command -v swiftc)")")
   library=$("$tools/clang" -print-file-name="libclang_rt.fuzzer_no_main-$(uname -m).a")
-  MAILWARDEN_FUZZ=1 swift build -c release --product fuzz --scratch-path .build/fuzz-build \
+  MAILWARDEN_FUZZ=1 swift build -c release --static-swift-stdlib --product fuzz --scratch-path .build/release-build \
     -Xlinker "$library" -Xlinker -lstdc++
 }
 

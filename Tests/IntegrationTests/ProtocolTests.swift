@@ -38,6 +38,20 @@ struct ProtocolTests {
     #expect(try totals(daemon)["broken-connections"] == 0)
   }
 
+  @Test("With few descriptors no more sessions are taken than leave some for all else; the daemon goes on, and takes others later")
+  func fewDescriptors() throws {
+    let daemon = try TestDaemon(
+      policy: "rules: [\(Self.perIP)]", launcher: ["prlimit", "--nofile=120:120"])
+    var sessions: [MilterClient] = []
+    for _ in 0..<60 { sessions.append(try open(daemon, .ipv4("192.0.2.7", port: 1))) }
+    for _ in 0..<5 { #expect(throws: MilterClientError.self) { try open(daemon, .ipv4("192.0.2.8", port: 1)) } }
+    #expect(try daemon.status("sessions_open") == 60)
+    #expect(try daemon.logLine("sessions turned away").contains("open=60"))
+    for session in sessions { try session.quit() }
+    try daemon.awaitNoSessions()
+    #expect(try pass(open(daemon, .ipv4("192.0.2.8", port: 1))))
+  }
+
   @Test("Port 0 is this machine's own mail: counted for no address")
   func portZero() throws {
     let daemon = try Self.daemon(Self.perIP)

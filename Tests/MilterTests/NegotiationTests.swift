@@ -37,10 +37,10 @@ struct NegotiationTests {
 
   @Test("What libmilter needs to find its way to the end of a message is asked for besides, without an answer")
   func complete() {
-    func completed(_ stages: Stages) -> Negotiation {
+    func completed(_ stages: Stages, offered: UInt? = nil) -> Negotiation {
       var negotiation = Negotiation(offeredActions: [])
       negotiation.stages = stages
-      negotiation.complete()
+      negotiation.complete(offered: offered ?? everything)
       return negotiation
     }
     for stages: Stages in [[.mail], [.mail, .header, .body], [.mail, .data], .all] {
@@ -48,6 +48,8 @@ struct NegotiationTests {
       #expect(negotiation.stages == stages && negotiation.withoutReply == [])
     }
     #expect(completed([.data, .header]).stages == [.data, .header, .endOfHeaders])
+    // Postfix with milter_protocol = 3: no way leads from an unknown command to the message.
+    #expect(completed([.mail, .unknown], offered: 0x1ff).stages == [.mail])
     #expect(completed([.data, .header]).withoutReply == [.endOfHeaders])
     #expect(completed([.unknown]).stages == [.unknown, .data])
     #expect(completed([.unknown, .header]).withoutReply == [.data, .endOfHeaders])

@@ -143,7 +143,8 @@ def try_mail(box):
 
 
 def show_postfix(box):
-    lines = ["smtpd_milters = unix:/run/mailwarden/milter.sock", "milter_default_action = accept"]
+    lines = ["smtpd_milters = unix:/run/mailwarden/milter.sock", "milter_default_action = accept",
+             "milter_connect_timeout = 5s", "milter_command_timeout = 10s"]
     box.do("postconf", "-e", *lines)
     box.do("postfix", "reload")
     is_chrooted = box.do("postconf", "-F", "smtp/inet/chroot")
@@ -207,6 +208,43 @@ def show_reload(box):
           is_active(box) and "added-by-admin" in box.do("mailwarden", "status", "--json"))
     policy.write_text(changed)
     box.do("systemctl", "reload", "mailwarden")
+
+
+def show_outage(box):
+    """Postfix reaches the daemon again after everything that has kept it away."""
+    def is_counted():
+        before = connections(box)
+        return try_mail(box).startswith("250") and connections(box) > before
+
+    box.do("systemctl", "stop", "mailwarden.socket", "mailwarden.service")
+    reply = speak_smtp(box, CLIENT)
+    claim("while both units are stopped mail passes", reply.startswith("250"), reply)
+    box.do("systemctl", "start", "mailwarden.service")
+    claim("started again, it counts what comes through Postfix", is_counted(), box.ask("journalctl", "-n", "30"))
+
+    policy = box.path(POLICY)
+    good = policy.read_text()
+    policy.write_text(good + "\nnonsense: 1\n")
+    claim("a start with an error in the policy fails", box.fails("systemctl", "restart", "mailwarden.service"))
+    until("systemd gives up, and closes the socket, too",
+          lambda: box.ask("systemctl", "is-failed", "mailwarden.socket") == "failed", 120)
+    reply = speak_smtp(box, CLIENT)
+    claim("a daemon that cannot start does not hold mail up: systemd closes the socket", reply.startswith("250"), reply)
+    policy.write_text(good)
+    box.do("systemctl", "reset-failed", "mailwarden.socket", "mailwarden.service")
+    box.do("systemctl", "restart", "mailwarden.service")
+    claim("mended and restarted, it counts what comes through Postfix", is_counted(), box.ask("journalctl", "-n", "30"))
+
+    socket, shadow = "/run/mailwarden/milter.sock", box.path("/etc/shadow")
+    before = shadow.stat()
+    box.do("setpriv", "--reuid=mailwarden", "--regid=mailwarden", "--clear-groups",
+           "sh", "-c", f"rm {socket} && ln -s /etc/shadow {socket}")
+    box.do("systemctl", "restart", "postfix")
+    claim("who is user mailwarden cannot have root give another file to Postfix", shadow.stat().st_gid == before.st_gid)
+    box.do("systemctl", "stop", "mailwarden.socket", "mailwarden.service")
+    box.do("rm", "-f", socket)
+    box.do("systemctl", "start", "mailwarden.service")
+    claim("with a new socket it counts what comes through Postfix", is_counted(), box.ask("journalctl", "-n", "30"))
 
 
 def show_recovery(box):
@@ -305,6 +343,7 @@ def show_all(box, package):
     show_postfix(box)
     show_activation(box)
     show_reload(box)
+    show_outage(box)
     show_recovery(box)
     show_upgrade(box, newer)
     show_removal(box, package, before)

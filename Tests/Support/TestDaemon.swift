@@ -12,6 +12,7 @@ public final class TestDaemon {
   private let arguments: [String]
   private let environment: [String: String]
   private let passing: Int32?
+  private let launcher: [String]
   private var unreadPipe: Int32 = -1
   private var process: ChildProcess?
 
@@ -29,11 +30,14 @@ public final class TestDaemon {
   ///   - readyWords: what the log says once it is ready; nothing where the log does not tell.
   ///   - milter, control: how `listen.milter` and `listen.control` are written; `SOCKET` stands for its path.
   ///   - passing: a listening socket that the daemon gets as its descriptor 3, for `milter: fd:3`.
+  ///   - launcher: a command that becomes the daemon, such as `prlimit`.
   public init(
     policy: String, folder: TemporaryFolder? = nil, arguments: [String] = [], environment: [String: String] = [:],
     milter: String = #"{socket: "unix:SOCKET", mode: "0666"}"#,
-    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready ", passing: Int32? = nil
+    control: String = "SOCKET", log: Log = .file, readyWords: String? = " ready ", passing: Int32? = nil,
+    launcher: [String] = []
   ) throws {
+    self.launcher = launcher
     self.environment = environment
     self.passing = passing
     self.folder = try folder ?? TemporaryFolder()
@@ -68,7 +72,7 @@ public final class TestDaemon {
       unreadPipe = open(folder.file("log"), O_RDWR | O_NONBLOCK | O_CLOEXEC)
     }
     let process = try ChildProcess(
-      [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, environment: environment,
+      launcher + [builtProgram("mailwarden"), "run", "--config", policyFile] + arguments, environment: environment,
       output: folder.file("log"), passing: passing)
     self.process = process
     try eventually("the daemon is ready") {

@@ -2,7 +2,7 @@ import Logging
 import WardenCore
 
 /// A line that others can cause as often as they like: told at once, then once a minute with how often.
-final class RepeatedLine: Sendable {
+public final class RepeatedLine: Sendable {
   private struct State {
     var untold = 0
     var fields: Logger.Metadata = [:]
@@ -15,7 +15,7 @@ final class RepeatedLine: Sendable {
   private let state = Locked(State())
 
   /// - Parameter minute: what to wait for between two lines.
-  init(
+  public init(
     _ text: Logger.Message, logger: Logger,
     minute: @escaping @Sendable () async -> Void = { try? await Task.sleep(for: .seconds(60)) }
   ) {
@@ -25,7 +25,7 @@ final class RepeatedLine: Sendable {
   }
 
   /// - Parameter fields: of several that are told together, the last one's are.
-  func note(_ fields: Logger.Metadata = [:]) {
+  public func note(_ fields: Logger.Metadata = [:]) {
     let isFirst = state.withLock { state in
       defer { state.isTelling = true }
       state.untold += 1

@@ -21,7 +21,7 @@ final class Daemon: Sendable {
   private static let drainMilliseconds: Int32 = 9_000
 
   /// Fewer than this many descriptors are worth a warning.
-  private static let fewDescriptors: rlim_t = 4_096
+  private static let fewDescriptors = 4_096
   /// How long the control socket's last answers may take.
   private static let serviceSeconds = 1.0
   /// How long the milter may take to answer the daemon's own question whether it is there.
@@ -110,10 +110,13 @@ final class Daemon: Sendable {
     feeds = Feeds(
       configuration.feeds, token: try Self.token(configuration.feeds), gate: gate, hearing: hearing ?? Hearing(),
       positions: books.positions, logger: logger)
+    let full = RepeatedLine("sessions turned away: so many are open as descriptors allow", logger: logger)
     server = MilterServer(
       name: "mailwarden", socket: try MilterSocket(configuration.milter.place),
+      mostSessions: Self.mostSessions(descriptors: Self.raiseDescriptorLimit(logger)),
       faultPolicy: { onFault.withLock { $0 } },
       reportFault: { fault, stage in
+        if case MilterFault.full(let open) = fault { return full.note(["open": "\(open)"]) }
         logger.error("fault", metadata: ["stage": "\(stage.map { "\($0)" } ?? "negotiation")", "why": "\(fault)"])
       },
       reportTime: { [answerTimes] in answerTimes.note($0, nanoseconds: $1) },
@@ -123,7 +126,6 @@ final class Daemon: Sendable {
 
   /// Runs until SIGTERM or SIGINT, on the main thread, with `Signals.block()` called before.
   func run() throws {
-    raiseDescriptorLimit()
     // Sockets are born closed to others; their modes are set right after.
     umask(0o117)
     // Also when the start fails half-way.
@@ -180,19 +182,24 @@ final class Daemon: Sendable {
     }
   }
 
-  /// Every SMTP session holds a descriptor, and libmilter accepts no more without a word when there are none left.
-  private func raiseDescriptorLimit() {
+  /// Every SMTP session holds a descriptor.
+  private static func raiseDescriptorLimit(_ logger: Logger) -> Int {
     var limit = rlimit()
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     limit.rlim_cur = limit.rlim_max
     setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
     getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    if limit.rlim_cur < Self.fewDescriptors {
+    let descriptors = Int(clamping: limit.rlim_cur)
+    if descriptors < fewDescriptors {
       logger.warning(
-        "few file descriptors: as many sessions can be open, and no more; raise the hard limit (LimitNOFILE=)",
-        metadata: ["limit": "\(limit.rlim_cur)"])
+        "few file descriptors: raise the hard limit (LimitNOFILE=)",
+        metadata: ["limit": "\(descriptors)", "sessions": "\(mostSessions(descriptors: descriptors))"])
     }
+    return descriptors
   }
+
+  /// Some are for all else, listeners above all: where there is none left, libdispatch ends the process.
+  private static func mostSessions(descriptors: Int) -> Int { descriptors - min(1_024, descriptors / 2) }
 
   private func openMilterSocket() throws {
     try server.open()

@@ -5,6 +5,8 @@ import Foundation
 final class Heartbeat: Sendable {
   /// How often where the manager does not watch: `systemctl status` is not older than that.
   private static let unwatchedSeconds = 10.0
+  /// However short the manager's patience is.
+  private static let leastSeconds = 0.1
 
   private let end = DispatchSemaphore(value: 0)
 
@@ -15,7 +17,7 @@ final class Heartbeat: Sendable {
     _ notifier: Notifier, isAnswered: @escaping @Sendable () -> Bool, status: @escaping @Sendable () -> String
   ) {
     // Several within the time, so that one answer that comes late is no death sentence.
-    let seconds = notifier.watchdogSeconds.map { $0 / 4 } ?? Self.unwatchedSeconds
+    let seconds = notifier.watchdogSeconds.map { max($0 / 4, Self.leastSeconds) } ?? Self.unwatchedSeconds
     notifier.tell("READY=1", "STATUS=\(status())")
     Thread.detachNewThread { [end] in
       Signals.block()

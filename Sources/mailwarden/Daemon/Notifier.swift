@@ -6,7 +6,7 @@ struct Notifier: Sendable {
   let watchdogSeconds: Double?
   private let address: sockaddr_un
   private let addressSize: socklen_t
-  /// Open for as long as the process lives: a daemon that has no descriptors left can still tell.
+  /// Open for as long as the process lives.
   private let descriptor: Int32
 
   /// What systemd hands over beside descriptors; see sd_listen_fds(3), sd_notify(3), sd_watchdog_enabled(3).
@@ -41,7 +41,8 @@ struct Notifier: Sendable {
     let isOurs = environment["WATCHDOG_PID"].map { $0 == String(getpid()) } ?? true
     descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue), 0)
     guard descriptor >= 0 else { return nil }
-    watchdogSeconds = isOurs ? environment["WATCHDOG_USEC"].flatMap(Double.init).map { $0 / 1_000_000 } : nil
+    let microseconds = environment["WATCHDOG_USEC"].flatMap { Int64($0) } ?? 0
+    watchdogSeconds = isOurs && microseconds > 0 ? Double(microseconds) / 1_000_000 : nil
   }
 
   /// Sends assignments such as `READY=1`. What does not arrive the manager finds missing by itself.
@@ -49,7 +50,8 @@ struct Notifier: Sendable {
     let message = Array(assignments.joined(separator: "\n").utf8)
     withUnsafePointer(to: address) {
       $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-        _ = sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL), $0, addressSize)
+        // Never waits: a manager that does not read must not keep the daemon from stopping.
+        _ = sendto(descriptor, message, message.count, Int32(MSG_NOSIGNAL | MSG_DONTWAIT), $0, addressSize)
       }
     }
   }
