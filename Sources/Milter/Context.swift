@@ -73,7 +73,8 @@ public enum MilterFault: Error, CustomStringConvertible {
   public var description: String {
     switch self {
     case .refused(let what): "cannot \(what)"
-    case .full(let sessions): "\(sessions) sessions are open, and no more can be; the MTA's default action stands for us"
+    case .full(let sessions):
+      "\(sessions) sessions are open, and no more can be"
     case .notNegotiated: "the MTA shows a message without having negotiated; it is not watched"
     }
   }

@@ -41,7 +41,8 @@ public final class MilterServer: Sendable {
   ///   - reportTime: costs two looks at a clock a call; nothing where it is left out.
   ///   - makeSession: called at negotiation, once a session; settles what the session asks of the MTA.
   public init(
-    name: String, socket: MilterSocket, mostSessions: Int = .max, faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
+    name: String, socket: MilterSocket, mostSessions: Int = .max,
+    faultPolicy: @escaping @Sendable () -> FaultPolicy = { .accept },
     reportFault: @escaping FaultReport = { _, _ in }, reportTime: TimeReport? = nil,
     makeSession: @escaping @Sendable (inout Negotiation) throws -> any MilterSession
   ) {

@@ -38,7 +38,9 @@ struct ProtocolTests {
     #expect(try totals(daemon)["broken-connections"] == 0)
   }
 
-  @Test("With few descriptors no more sessions are taken than leave some for all else; the daemon goes on, and takes others later")
+  @Test(
+    "With few descriptors sessions are taken only as long as some are left for all else; the daemon goes on"
+  )
   func fewDescriptors() throws {
     let daemon = try TestDaemon(
       policy: "rules: [\(Self.perIP)]", launcher: ["prlimit", "--nofile=120:120"])
