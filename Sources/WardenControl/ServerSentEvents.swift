@@ -46,7 +46,8 @@ public struct ServerSentEvents {
     if name.elementsEqual("event".utf8) {
       event = Array(value)
     } else if name.elementsEqual("data".utf8) {
-      data = data.map { $0 + [UInt8(ascii: "\n")] + value } ?? Array(value)
+      // In place: a message of many short lines would be copied for each.
+      if data == nil { data = Array(value) } else { data! += [UInt8(ascii: "\n")] + value }
     }
     return nil
   }
