@@ -26,13 +26,20 @@ LICENCES = [
     ("Apache-2.0", r"Apache License\s+Version 2\.0"),
     ("MIT", r"Permission is hereby granted, free of charge, to any person obtaining a copy"),
 ]
-# What packages bring along of others' work: its name, the module that holds it, where its version stands and in what
-# words, its licence.
+# What packages bring along of others' work: its name, the package, where its version stands and in what words, its
+# licence, and the licence's text where the package leaves it out (Debian has it of the same program).
 VENDORED = [
-    ("boringssl", "swift-crypto", "Sources/CCryptoBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0"),
-    ("boringssl", "swift-nio-ssl", "Sources/CNIOBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0"),
-    ("llhttp", "swift-nio", "Sources/CNIOLLHTTP/include/c_nio_llhttp.h", r"LLHTTP_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)", "MIT"),
-    ("libyaml", "Yams", None, None, "MIT"),
+    ("boringssl", "swift-crypto", "Sources/CCryptoBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0", None),
+    ("boringssl", "swift-nio-ssl", "Sources/CNIOBoringSSL/hash.txt", r"revision (\w+)", "Apache-2.0", None),
+    (
+        "llhttp",
+        "swift-nio",
+        "Sources/CNIOLLHTTP/include/c_nio_llhttp.h",
+        r"LLHTTP_VERSION_(?:MAJOR|MINOR|PATCH) (\d+)",
+        "MIT",
+        None,
+    ),
+    ("libyaml", "Yams", None, None, "MIT", "/usr/share/doc/libyaml-0-2/copyright"),
 ]
 # What Debian's copyright files say in words, by source package; each was read there.
 DEBIAN_LICENCES = {
@@ -90,17 +97,14 @@ def swift_packages(build):
 
 def vendored_parts(package):
     """What a package brings along, with the files that have its licence."""
-    for name, holder, place, words, kind in VENDORED:
+    for name, holder, place, words, kind, text in VENDORED:
         if holder != package["name"]:
             continue
-        version, files = "NOASSERTION", []
+        version, files = "NOASSERTION", [pathlib.Path(text)] if text else []
         if place:
             path = package["folder"] / place
             version = ".".join(re.findall(words, path.read_text())) or fail(f"{path} does not say its version")
-            files = sorted(path.parent.glob("LICENSE*")) + sorted(path.parent.parent.glob("LICENSE*"))
-        if name == "libyaml":
-            # Yams leaves its notice out; Debian has it.
-            files = [pathlib.Path("/usr/share/doc/libyaml-0-2/copyright")]
+            files += sorted(path.parent.glob("LICENSE*")) + sorted(path.parent.parent.glob("LICENSE*"))
         yield {
             "name": f"{name} (in {holder})",
             "version": version,
